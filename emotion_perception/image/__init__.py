@@ -1,0 +1,1 @@
+"""ROS or OpenCV image -> array, frame sources, and the one face preprocessing."""

@@ -1,0 +1,1 @@
+"""Thin rclpy glue around the pipeline; the only package that imports rclpy."""

@@ -1,0 +1,1 @@
+"""From probabilities to a reaction that a behaviour can act on."""

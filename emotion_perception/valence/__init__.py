@@ -1,0 +1,1 @@
+"""Valence network, checkpoint, inference backends and calibration."""
