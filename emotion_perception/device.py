@@ -1,0 +1,46 @@
+"""Choosing where the networks run, without importing torch where it is not needed."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import re
+
+
+def resolve_device(wanted: str) -> tuple[str, str | None]:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that works.
+
+    Returns:
+        ``cpu`` or ``cuda:N``, and one line that says why the GPU is not used where ``cuda`` was
+        asked for, else None.
+
+    Raises:
+        ValueError: for any other name.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {wanted!r}")
+    if wanted == "cpu":
+        return "cpu", None
+    obstacle = _cuda_obstacle(wanted)
+    if obstacle is None:
+        return (wanted if ":" in wanted else "cuda:0"), None
+    if wanted == "auto":
+        return "cpu", None
+    return "cpu", f"device {wanted} is not usable ({obstacle}); using the CPU"
+
+
+def _cuda_obstacle(wanted: str) -> str | None:
+    # Importing the CUDA build of torch takes seconds and most of a gigabyte: look for a driver
+    # first.
+    if ctypes.util.find_library("cuda") is None:
+        return "no NVIDIA driver found"
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed: pip install 'emotion_perception[gpu]'"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    index = int(wanted.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        return f"there are {torch.cuda.device_count()} CUDA devices"
+    return None

@@ -1,0 +1,68 @@
+"""What the node tells of itself on /diagnostics."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from emotion_perception.nodes.statistics import Snapshot
+from emotion_perception.pipeline import ReactionPipeline
+
+
+def diagnostics(
+    name: str, state: str, snapshot: Snapshot, *, silent: bool, pipeline: ReactionPipeline | None
+) -> DiagnosticArray:
+    """Describe the node in one status.
+
+    ERROR: active, but no images come. WARN: images come, but some of the last could not be used.
+    OK: everything else, an inactive node included.
+
+    Args:
+        name: fully qualified name of the node.
+        state: lifecycle state.
+        snapshot: its counters.
+        silent: whether images are overdue.
+        pipeline: what is loaded, if anything.
+    """
+    level, text = DiagnosticStatus.OK, state
+    if silent:
+        level, text = DiagnosticStatus.ERROR, "no images"
+    elif state == "active" and (snapshot.bad or snapshot.failed) and snapshot.rate_out == 0:
+        level, text = DiagnosticStatus.ERROR, "no image can be used"
+    elif state == "active" and snapshot.last_error:
+        level, text = DiagnosticStatus.WARN, snapshot.last_error
+    values = {
+        "state": state,
+        "model": pipeline.checkpoint.model_id if pipeline else "",
+        "device": pipeline.device if pipeline else "",
+        "images received": str(snapshot.received),
+        "images judged": str(snapshot.judged),
+        "images dropped for a newer one": str(snapshot.dropped),
+        "images too old": str(snapshot.stale),
+        "bad images": str(snapshot.bad),
+        "failed images": str(snapshot.failed),
+        "refused parameters and models": str(snapshot.refused),
+        "rate in (Hz)": f"{snapshot.rate_in:.1f}",
+        "rate out (Hz)": f"{snapshot.rate_out:.1f}",
+        "latency p50 (ms)": f"{snapshot.latency_p50 * 1e3:.1f}",
+        "latency p99 (ms)": f"{snapshot.latency_p99 * 1e3:.1f}",
+        "last image (s ago)": f"{snapshot.image_age:.1f}",
+        "memory (MB)": f"{resident_megabytes():.0f}",
+        "last error": snapshot.last_error,
+    }
+    status = DiagnosticStatus(
+        level=level,
+        name=f"{name.lstrip('/')}: reaction",
+        message=text,
+        hardware_id=pipeline.device if pipeline else "",
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+    return DiagnosticArray(status=[status])
+
+
+def resident_megabytes() -> float:
+    """Return the memory that this process holds now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

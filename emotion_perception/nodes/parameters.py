@@ -1,0 +1,167 @@
+"""The one table of the reaction node's parameters.
+
+Declaration, ranges, ``config/reaction.yaml``, the launch arguments and the README are all made
+from this table or checked against it by a test.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+Value = bool | int | float | str | list[float]
+
+
+class Change(Enum):
+    """When a parameter may change."""
+
+    START = "at start only"
+    UNCONFIGURED = "while unconfigured"
+    LIVE = "at any time"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter.
+
+    Attributes:
+        name: of the parameter, the YAML key and the launch argument.
+        default: its type is the parameter's type.
+        description: one sentence with the unit.
+        change: when it may change.
+        low: least value of a number.
+        high: greatest value of a number.
+        pattern: regular expression that a string must match as a whole.
+        length: number of entries of a list.
+    """
+
+    name: str
+    default: Value
+    description: str
+    change: Change = Change.UNCONFIGURED
+    low: float | None = None
+    high: float | None = None
+    pattern: str | None = None
+    length: int | None = None
+
+    def problem(self, value: Any) -> str | None:
+        """Say in one line what is wrong with a value, or return None."""
+        numbers = value if isinstance(self.default, list) else [value]
+        if self.length is not None and len(numbers) != self.length:
+            return f"{self.name}: expected {self.length} numbers, got {len(numbers)}"
+        if self.low is not None and self.high is not None:
+            for number in numbers:
+                if not (math.isfinite(number) and self.low <= number <= self.high):
+                    return f"{self.name}: expected {self.low:g} to {self.high:g}, got {number}"
+        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+            return f"{self.name}: expected a match of {self.pattern}, got {value!r}"
+        return None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return the ROS descriptor."""
+        result = ParameterDescriptor(
+            description=f"{self.description} Changes {self.change.value}.",
+            read_only=self.change is Change.START,
+        )
+        if self.low is not None and self.high is not None:
+            if isinstance(self.default, int) and not isinstance(self.default, bool):
+                result.integer_range = [
+                    IntegerRange(from_value=int(self.low), to_value=int(self.high), step=0)
+                ]
+            else:
+                result.floating_point_range = [
+                    FloatingPointRange(from_value=self.low, to_value=self.high, step=0.0)
+                ]
+        if self.pattern is not None:
+            result.additional_constraints = f"must match {self.pattern}"
+        if self.length is not None:
+            result.additional_constraints = f"{self.length} numbers"
+        return result
+
+
+PARAMETERS: tuple[Spec, ...] = (
+    Spec("autostart", False, "Configure and activate without a lifecycle manager.", Change.START),
+    Spec("image_transport", "raw", "Kind of image topic: raw or compressed.",
+         pattern="raw|compressed"),
+    Spec("qos_reliability", "best_effort", "Reliability asked of the image publisher.",
+         pattern="best_effort|reliable|system_default"),
+    Spec("qos_depth", 1, "Images that the middleware queues; only the newest is judged.",
+         low=1, high=100),
+    Spec("image_timeout", 5.0, "Seconds without an image before a warning.", Change.LIVE,
+         low=0.1, high=3600.0),
+    Spec("max_frame_age", 0.0, "Seconds after its stamp at which an image is too old to be "
+         "judged and is dropped; 0 judges all.", Change.LIVE, low=0.0, high=3600.0),
+    Spec("device", "auto", "Where the networks run; falls back to the CPU.",
+         pattern=r"auto|cpu|cuda(:\d+)?"),
+    Spec("threads", 2, "Processor threads of the networks.", low=1, high=64),
+    Spec("model", "", "Checkpoint folder of the valence network; empty means the shipped one."),
+    Spec("confidence_threshold", -1.0, "Least probability that counts as an answer; -1 takes the "
+         "one of the model's card.", Change.LIVE, low=-1.0, high=0.999),
+    Spec("detector", "mtcnn", "Face detector: mtcnn or yunet.", pattern="mtcnn|yunet"),
+    Spec("yunet_model", "", "ONNX file of YuNet; needed by the detector yunet."),
+    Spec("min_face_size", 40, "Side in pixels of the smallest face that is looked for.",
+         Change.LIVE, low=20, high=1000),
+    Spec("detection_thresholds", [0.6, 0.7, 0.7], "Scores that the three stages of MTCNN ask for.",
+         Change.LIVE,
+         low=0.0, high=1.0, length=3),
+    Spec("patient_id", "", "Pseudonym copied into every message.", Change.LIVE,
+         pattern=r"[A-Za-z0-9_.-]{0,64}"),
+)  # fmt: skip
+
+
+def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[str]:
+    """Declare a table of parameters; a bad value from outside is replaced by its default.
+
+    Returns:
+        One line for each value that was refused.
+    """
+    refused = []
+    for spec in table:
+        try:
+            value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+            problem = spec.problem(value)
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            problem = f"{spec.name}: {' '.join(str(error).split())}"
+        if problem is not None:
+            if node.has_parameter(spec.name):
+                # A read-only parameter can't be undeclared; none of those has a range or pattern.
+                node.undeclare_parameter(spec.name)
+            node.declare_parameter(spec.name, spec.default, spec.descriptor(), ignore_override=True)
+            refused.append(f"parameter {problem}; using {spec.default!r}")
+    return refused
+
+
+def check_changes(
+    parameters: Sequence[Parameter],
+    unconfigured: Callable[[], bool],
+    table: Sequence[Spec] = PARAMETERS,
+) -> SetParametersResult:
+    """Accept or refuse a set of changes, for Node.add_on_set_parameters_callback."""
+    specs = {spec.name: spec for spec in table}
+    for parameter in parameters:
+        spec = specs.get(parameter.name)
+        if spec is None:
+            continue
+        problem = spec.problem(parameter.value)
+        if problem is None and spec.change is Change.UNCONFIGURED and not unconfigured():
+            problem = (
+                f"{spec.name}: changes while the node is unconfigured; deactivate and clean up "
+                "first (ros2 lifecycle set ... deactivate, cleanup)"
+            )
+        if problem is not None:
+            return SetParametersResult(successful=False, reason=problem)
+    return SetParametersResult(successful=True)

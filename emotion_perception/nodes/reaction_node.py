@@ -1,0 +1,339 @@
+"""The node that turns camera images into ``user_reaction``."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
+
+from emotion_perception.faces.face import FaceDetector
+from emotion_perception.faces.model_files import ModelError
+from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
+from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.diagnostics import diagnostics
+from emotion_perception.nodes.messages import bgr_image, face_reactions, user_reaction
+from emotion_perception.nodes.parameters import check_changes, declare_parameters
+from emotion_perception.nodes.statistics import Statistics
+from emotion_perception.nodes.worker import NewestItemWorker
+from emotion_perception.pipeline import ReactionPipeline
+
+LOG_EVERY_S = 5.0
+"""A fault that repeats with every image is logged this often; all are counted."""
+
+RELIABILITY = {
+    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "reliable": ReliabilityPolicy.RELIABLE,
+    "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
+}
+
+
+class ReactionNode(LifecycleNode):  # type: ignore[misc]
+    """Judges the newest camera image; see docs/interface.md for topics and parameters.
+
+    Threads: the executor's runs every callback and never touches pixels; one worker, alive while
+    the node is active, decodes, judges and publishes.
+    """
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("reaction_node", **node_arguments)
+        self._statistics = Statistics()
+        self._pipeline: ReactionPipeline | None = None
+        self._worker: NewestItemWorker[Image | CompressedImage] | None = None
+        self._subscription: Any = None
+        self._activated_at = 0.0
+        self._last_log: dict[str, float] = {}
+        self._detector_outdated = threading.Event()
+        self._state = "unconfigured"
+        for line in declare_parameters(self):
+            self._statistics.count("refused", line)
+            self.get_logger().error(line)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = self.create_timer(
+            1.0, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def autostart(self) -> None:
+        """Configure and activate if the parameter asks for it."""
+        if not self._parameter("autostart"):
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm up the networks."""
+        started = time.monotonic()
+        try:
+            pipeline = self._make_pipeline()
+            pipeline.warm_up()
+        except (ModelError, ValueError) as error:
+            self._statistics.count("refused", str(error))
+            self.get_logger().error(f"not configured: {error}")
+            return TransitionCallbackReturn.FAILURE
+        if pipeline.device_warning:
+            self.get_logger().warning(pipeline.device_warning)
+        self._pipeline = pipeline
+        depth = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self._reactions = self.create_lifecycle_publisher(UserReaction, "user_reaction", depth)
+        self._faces = self.create_lifecycle_publisher(FaceReactionArray, "~/faces", depth)
+        self._debug = self.create_lifecycle_publisher(
+            Image, "~/debug_image", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        )
+        self._state = "inactive"
+        self.get_logger().info(
+            f"configured: model {pipeline.checkpoint.model_id} on {pipeline.device} "
+            f"in {time.monotonic() - started:.2f} s"
+        )
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the images."""
+        result: TransitionCallbackReturn = super().on_activate(state)
+        self._statistics.reset()
+        self._activated_at = time.monotonic()
+        self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
+        self._subscription = self._subscribe()
+        self._state = "active"
+        self.get_logger().info(f"active: images from {self._subscription.topic_name}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop looking; the networks stay loaded."""
+        self._stop()
+        result: TransitionCallbackReturn = super().on_deactivate(state)
+        self._state = "inactive"
+        return result
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the networks and the publishers."""
+        self._release()
+        self._state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, from whatever state."""
+        self._release()
+        self._state = "finalized"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything and become unconfigured, so that the node can be configured anew."""
+        self._release()
+        self._state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Stop the worker before the publishers go."""
+        self._stop()
+        super().destroy_node()
+
+    # The executor's thread.
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._statistics.image_received()
+        if self._worker is not None and not self._worker.put(message):
+            self._statistics.count("dropped")
+
+    def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
+        result = check_changes(parameters, lambda: self._pipeline is None)
+        if not result.successful:
+            self._statistics.count("refused", result.reason)
+            self.get_logger().warning(f"parameter refused: {result.reason}")
+        elif {p.name for p in parameters} & {"min_face_size", "detection_thresholds"}:
+            self._detector_outdated.set()
+        return result
+
+    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        line = (
+            f"a publisher of {self._subscription.topic_name if self._subscription else 'images'} "
+            "offers a QoS that this node does not accept; set qos_reliability to best_effort "
+            f"(policy {event.last_policy_kind!s}, {event.total_count} so far)"
+        )
+        self._log_now_and_then("qos", line)
+
+    def _on_timer(self) -> None:
+        snapshot = self._statistics.snapshot()
+        waiting = time.monotonic() - self._activated_at
+        silent = self._state == "active" and min(snapshot.image_age, waiting) > self._parameter(
+            "image_timeout"
+        )
+        if silent:
+            self._log_now_and_then("silent", self._why_silent())
+        message = diagnostics(
+            self.get_fully_qualified_name(), self._state, snapshot, silent=silent,
+            pipeline=self._pipeline,
+        )  # fmt: skip
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    # The worker's thread.
+
+    def _process(self, message: Image | CompressedImage) -> None:
+        pipeline = self._pipeline
+        assert pipeline is not None
+        stamp = Time.from_msg(message.header.stamp)
+        received = self.get_clock().now()
+        limit = self._parameter("max_frame_age")
+        if limit > 0 and (received - stamp).nanoseconds > limit * 1e9:
+            self._statistics.count("stale")
+            return
+        if self._detector_outdated.is_set():
+            self._detector_outdated.clear()
+            pipeline.detector = self._make_detector(pipeline.device)
+        threshold = self._parameter("confidence_threshold")
+        pipeline.confidence_threshold = (
+            pipeline.checkpoint.confidence_threshold if threshold < 0 else threshold
+        )
+        try:
+            frame = (
+                decode_compressed(message)
+                if isinstance(message, CompressedImage)
+                else decode_image(message)
+            )
+        except ImageError as error:
+            self._statistics.count("bad", str(error))
+            self._log_now_and_then("bad", f"image skipped: {error}")
+            return
+        reactions = pipeline.run(frame, stamp.nanoseconds * 1e-9)
+        size = (frame.shape[1], frame.shape[0])
+        # A stamp of zero is no time: count from the arrival.
+        since = stamp if stamp.nanoseconds > 0 else received
+        latency = (self.get_clock().now() - since).nanoseconds * 1e-9
+        model_id = pipeline.checkpoint.model_id
+        self._reactions.publish(
+            user_reaction(
+                message.header, reactions, size, model_id, self._parameter("patient_id"), latency
+            )
+        )
+        self._faces.publish(face_reactions(message.header, reactions, size, model_id))
+        self._statistics.image_judged(latency)
+        if self._debug.get_subscription_count() > 0:
+            caption = f"{latency * 1e3:.0f} ms  {self._statistics.rate_out():.0f} frames/s"
+            self._debug.publish(bgr_image(message.header, pipeline.draw(frame, reactions, caption)))
+
+    def _on_failure(self, error: Exception) -> None:
+        line = f"image not judged: {type(error).__name__}: {error}"
+        self._statistics.count("failed", line)
+        self._log_now_and_then("failed", line)
+
+    # Both.
+
+    def _log_now_and_then(self, kind: str, line: str) -> None:
+        now = time.monotonic()
+        if now - self._last_log.get(kind, -LOG_EVERY_S) >= LOG_EVERY_S:
+            self._last_log[kind] = now
+            self.get_logger().warning(line)
+
+    def _parameter(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+    def _make_pipeline(self) -> ReactionPipeline:
+        self._detector_outdated.clear()
+        device = self._parameter("device")
+        yunet = self._parameter("detector") == "yunet"
+        return ReactionPipeline(
+            self._parameter("model") or None,
+            device=device,
+            detector=self._make_detector("cpu") if yunet else None,
+            min_face_size=self._parameter("min_face_size"),
+            detection_thresholds=tuple(self._parameter("detection_thresholds")),
+            threads=self._parameter("threads"),
+        )
+
+    def _make_detector(self, device: str) -> FaceDetector:
+        size = self._parameter("min_face_size")
+        if self._parameter("detector") == "yunet":
+            from emotion_perception.faces.yunet import YuNetDetector
+
+            return YuNetDetector(Path(self._parameter("yunet_model")), min_face_size=size)
+        from emotion_perception.pipeline import make_mtcnn
+
+        return make_mtcnn(
+            device, size, tuple(self._parameter("detection_thresholds")),
+            self._parameter("threads"),
+        )  # fmt: skip
+
+    def _subscribe(self) -> Any:
+        compressed = self._parameter("image_transport") == "compressed"
+        # As image_transport does it: the base topic is remapped, then the suffix is added.
+        topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._parameter("qos_depth"),
+            reliability=RELIABILITY[self._parameter("qos_reliability")],
+        )
+        return self.create_subscription(
+            CompressedImage if compressed else Image, topic, self._on_image, qos,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )  # fmt: skip
+
+    def _why_silent(self) -> str:
+        topic = self._subscription.topic_name
+        timeout = self._parameter("image_timeout")
+        publishers = self.get_publishers_info_by_topic(topic)
+        line = f"no image on {topic} for {timeout:g} s: "
+        if not publishers:
+            kind = self._subscription.msg_type.__name__
+            others = sorted(
+                name
+                for name, types in self.get_topic_names_and_types()
+                if f"sensor_msgs/msg/{kind}" in types
+                and name != topic
+                and not name.endswith("/debug_image")
+            )
+            seen = f"; topics with images: {', '.join(others)}" if others else ""
+            return f"{line}nobody publishes it; remap image_raw to the camera's topic{seen}"
+        return (
+            f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
+            "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
+        )
+
+    def _stop(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def _release(self) -> None:
+        self._stop()
+        if self._pipeline is not None:
+            self._pipeline = None
+            for publisher in (self._reactions, self._faces, self._debug):
+                self.destroy_lifecycle_publisher(publisher)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to stop."""
+    rclpy.init(args=args)
+    node = ReactionNode()
+    try:
+        node.autostart()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

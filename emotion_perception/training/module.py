@@ -1,0 +1,151 @@
+"""The Lightning module and data loaders of base training."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from torchmetrics.classification import MulticlassAccuracy
+
+from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.training.augment import Augmentation
+from emotion_perception.training.fer import VOTE_COLUMNS, FerSplit
+from emotion_perception.valence.labels import CLASSES
+from emotion_perception.valence.network import ValenceNet
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class FaceDataset(Dataset[Batch]):
+    """A split held in memory; yields whole batches, since one image at a time costs more than it.
+
+    Each batch is ``images`` uint8 (N, 1, S, S), ``emotions`` float (N, 10) and ``valence`` float
+    (N, 3) as shares of the votes, and ``weight`` float (N,): the share of votes with a valence.
+    """
+
+    def __init__(self, split: FerSplit, preprocessing: FacePreprocessing) -> None:
+        images = np.stack([preprocessing.resize(image) for image in split.images])
+        votes = torch.from_numpy(split.votes)
+        valence = torch.from_numpy(split.valence_votes)
+        self.images = torch.from_numpy(images)[:, None]
+        self.emotions = votes / votes.sum(1, keepdim=True).clamp(min=1)
+        self.weight = valence.sum(1) / votes.sum(1).clamp(min=1)
+        self.valence = valence / valence.sum(1, keepdim=True).clamp(min=1)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        at = torch.as_tensor(indices)
+        return self.images[at], self.emotions[at], self.valence[at], self.weight[at]
+
+
+def _whole(batch: Any) -> Any:
+    return batch
+
+
+def loader(dataset: FaceDataset, batch_size: int, *, shuffle: bool) -> DataLoader[Batch]:
+    """Return a loader of ready batches."""
+    return DataLoader(
+        dataset, batch_size=batch_size, shuffle=shuffle, drop_last=shuffle, collate_fn=_whole
+    )
+
+
+def standardise(images: Tensor, min_std: float) -> Tensor:
+    """Do what FacePreprocessing.batch does, on a float tensor (N, 1, S, S)."""
+    std, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (images - mean) / std.clamp(min=min_std)
+
+
+class ValenceModule(lightning.LightningModule):
+    """Trains a ValenceNet on soft votes, with the ten FER+ categories as a second task.
+
+    The second head is a teacher only: telling fear from sadness makes better features than
+    "negative" alone does. It is left out of the checkpoint that ships.
+
+    Args:
+        network: arguments of ValenceNet.
+        preprocessing: fields of FacePreprocessing.
+        augmentation: fields of Augmentation.
+        lr: peak learning rate of SGD with Nesterov momentum 0.9.
+        weight_decay: of convolutions and linear layers only.
+        emotion_weight: weight of the ten-category loss.
+        warmup: share of all steps over which the rate rises; it then falls by a cosine.
+    """
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        preprocessing: dict[str, Any],
+        augmentation: dict[str, Any],
+        lr: float = 0.1,
+        weight_decay: float = 5e-4,
+        emotion_weight: float = 0.5,
+        warmup: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = ValenceNet(**network)
+        self.emotions = nn.Linear(self.network.classifier.in_features, len(VOTE_COLUMNS))
+        self.min_std = FacePreprocessing.from_card(preprocessing).min_std
+        self.augment = Augmentation(**augmentation)
+        self.lr, self.weight_decay = lr, weight_decay
+        self.emotion_weight, self.warmup = emotion_weight, warmup
+        self.accuracy = MulticlassAccuracy(len(CLASSES), average="micro")
+        self.recall = MulticlassAccuracy(len(CLASSES), average="macro")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 3) for float grey crops (N, 1, S, S) in [0, 255]."""
+        return cast(Tensor, self.network(standardise(images, self.min_std)))
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """Return the loss of one batch."""
+        images, emotions, valence, weight = batch
+        with torch.autocast(images.device.type, enabled=False):
+            x = standardise(self.augment(images.float()), self.min_std)
+        features = self.network.dropout(self.network.features(x))
+        logits = self.network.classifier(features).float()
+        other = self.emotions(features).float()
+        per_image = functional.cross_entropy(logits, valence, reduction="none")
+        loss = (per_image * weight).sum() / weight.sum().clamp(min=1)
+        loss = loss + self.emotion_weight * functional.cross_entropy(other, emotions)
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Score the images whose majority names a valence."""
+        images, _, valence, _ = batch
+        logits = self(images.float()).float()
+        target = valence.argmax(1)
+        self.accuracy(logits, target)
+        self.recall(logits, target)
+        self.log("val_nll", functional.cross_entropy(logits, valence), batch_size=len(images))
+        self.log("val_accuracy", self.accuracy, prog_bar=True)
+        self.log("val_recall", self.recall, prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """SGD, warm-up, then a cosine to zero over the planned number of steps."""
+        decay = [p for p in self.parameters() if p.ndim > 1]
+        rest = [p for p in self.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.SGD(
+            [{"params": decay, "weight_decay": self.weight_decay},
+             {"params": rest, "weight_decay": 0.0}],
+            lr=self.lr, momentum=0.9, nesterov=True,
+        )  # fmt: skip
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self.lr, total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=self.warmup, cycle_momentum=False, div_factor=10, final_div_factor=1000,
+        )  # fmt: skip
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
