@@ -1,0 +1,97 @@
+"""Shipped model files: checked against the hashes of their card before anything loads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+class ModelError(ValueError):
+    """A model is missing, damaged or of the wrong kind; the message says which and what to do."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 lower-case hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_card(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
+    """Read a model card without touching the weights.
+
+    Args:
+        directory: folder of the model.
+        card_name: file name of the card; a JSON object whose ``files`` maps each file name to
+            the SHA-256 of that file.
+
+    Returns:
+        The card.
+
+    Raises:
+        ModelError: no card there, no JSON object in it, or no usable ``files`` entry.
+    """
+    path = directory / card_name
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot read the model card ({error.strerror}); {_REPAIR}"
+        ) from error
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: the model card is not valid JSON ({error}); {_REPAIR}"
+        ) from error
+    files = card.get("files") if isinstance(card, dict) else None
+    if not isinstance(files, dict) or not files:
+        raise ModelError(f"{path}: expected an object 'files' of name: sha256; {_REPAIR}")
+    for name, digest in files.items():
+        if Path(name).name != name or not isinstance(digest, str):
+            raise ModelError(
+                f"{path}: files: expected plain file names with a hash, got {name!r}: {digest!r}"
+            )
+    return card
+
+
+def verify_files(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
+    """Check every file that a model card names.
+
+    A truncated download or a Git LFS pointer would otherwise surface as an obscure parser error,
+    and a swapped file as wrong results.
+
+    Args:
+        directory: folder of the model.
+        card_name: file name of the card, see `read_card`.
+
+    Returns:
+        The card.
+
+    Raises:
+        ModelError: the card is unusable, or a file is missing or differs from its hash.
+    """
+    card = read_card(directory, card_name)
+    for name, expected in card["files"].items():
+        path = directory / name
+        try:
+            actual = sha256_of(path)
+        except OSError as error:
+            raise ModelError(
+                f"{path}: cannot read the model file ({error.strerror}); {_REPAIR}"
+            ) from error
+        if actual != expected.lower():
+            raise ModelError(
+                f"{path}: sha256 is {actual[:12]}..., expected {expected[:12]}... as in"
+                f" {card_name}; {_REPAIR}"
+            )
+    return card
+
+
+_REPAIR = "restore the model folder from the repository (git checkout) or reinstall the package"

@@ -1,0 +1,231 @@
+"""The cascade of MTCNN, whatever runs its three networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_perception.faces.face import Face
+from emotion_perception.faces.frame_check import check_frame
+from emotion_perception.faces.model_files import verify_files
+from emotion_perception.faces.mtcnn_geometry import (
+    WINDOW,
+    Boxes,
+    Level,
+    crop_windows,
+    landmark_points,
+    levels_may_overlap,
+    pyramid,
+    shift_by_side,
+    squared,
+)
+from emotion_perception.faces.nms import nms, nms_min
+from emotion_perception.models import find_model
+
+MODEL_NAME = "face-mtcnn"
+
+NMS_IN_LEVEL = 0.5
+NMS = 0.7
+
+
+class Candidates(NamedTuple):
+    """What P-Net believes in, in one image of the pyramid.
+
+    Attributes:
+        boxes: float32 (N, 4), the windows in whole pixels of the frame.
+        scores: float32 (N,), probabilities.
+        offsets: float32 (N, 4), shares of the sides by which the edges should move.
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+
+
+Verdicts = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Probabilities (N,) and offsets (N, 4) from R-Net."""
+
+Details = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Probabilities (N,), offsets (N, 4) and landmarks (N, 5, 2) from O-Net."""
+
+
+def checked_model(model_dir: Path | None) -> Path:
+    """Find the model folder where none is given, and check its files.
+
+    Raises:
+        ModelError: not found, or a file is missing or damaged.
+    """
+    directory = find_model(MODEL_NAME) if model_dir is None else Path(model_dir)
+    verify_files(directory)
+    return directory
+
+
+class MtcnnCascade(ABC):
+    """Three networks, each looking closer at what the one before found.
+
+    P-Net scans a pyramid of the frame, R-Net rejects most of what P-Net proposes, O-Net decides
+    and places the landmarks. Zhang et al., IEEE Signal Processing Letters 2016; every rounding
+    follows facenet-pytorch 2.5.3, whose boxes and landmarks come out. One difference: a proposal
+    entirely outside the frame is dropped, where facenet-pytorch fails.
+
+    An instance keeps buffers between frames and must not be used by two threads at once.
+    """
+
+    def __init__(self, min_face_size: int, thresholds: Sequence[float], factor: float) -> None:
+        if min_face_size < WINDOW:
+            raise ValueError(
+                f"min_face_size: expected at least {WINDOW} pixels, got {min_face_size}"
+            )
+        if len(thresholds) != 3 or not all(0 < threshold < 1 for threshold in thresholds):
+            raise ValueError(f"thresholds: expected three values in (0, 1), got {thresholds}")
+        if not 0 < factor < 1:
+            raise ValueError(f"factor: expected a value in (0, 1), got {factor}")
+        self.min_face_size = min_face_size
+        self.thresholds = tuple(np.float32(threshold) for threshold in thresholds)
+        self.factor = factor
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Face]:
+        """Find faces.
+
+        Args:
+            frame_bgr: uint8 (H, W, 3), BGR; a read-only or strided view will do.
+
+        Returns:
+            Faces in pixels of the frame, best score first; none in a frame whose shorter side is
+            below ``min_face_size``.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        check_frame(frame_bgr)
+        height, width = frame_bgr.shape[:2]
+        levels = pyramid(height, width, self.min_face_size, self.factor)
+        if not levels:
+            return []
+        self._load(frame_bgr)
+        boxes = self._reject(self._propose(levels, height, width), height, width)
+        boxes, scores, landmarks = self._decide(boxes, height, width)
+        kept = nms_min(boxes, scores, NMS)
+        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in kept]
+
+    def refine(self, frame_bgr: NDArray[np.uint8], boxes: Boxes) -> list[Face | None]:
+        """Look again at known faces with O-Net alone, at a fraction of the cost of `detect`.
+
+        This is what carries a track from one frame to the next: O-Net tolerates a box that is
+        off by a quarter of its side, and moves it back onto the face.
+
+        Args:
+            frame_bgr: uint8 (H, W, 3), BGR; a read-only or strided view will do.
+            boxes: float32 (N, 4), where the faces were.
+
+        Returns:
+            For each box the face there, or None where O-Net sees none.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        check_frame(frame_bgr)
+        boxes = np.asarray(boxes, np.float32)
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+            raise ValueError(f"boxes: expected finite values of shape (N, 4), got {boxes.shape}")
+        faces: list[Face | None] = [None] * len(boxes)
+        height, width = frame_bgr.shape[:2]
+        boxes = squared(boxes)
+        windows = crop_windows(boxes, height, width)
+        inside = np.flatnonzero((windows[:, 2:] > windows[:, :2]).all(axis=1))
+        if not len(inside):
+            return faces
+        # Only the part of the frame that holds the boxes is read.
+        x1, y1 = windows[inside, :2].min(axis=0)
+        x2, y2 = windows[inside, 2:].max(axis=0)
+        self._load(frame_bgr[y1:y2, x1:x2])
+        scores, offsets, relative = self._onet(windows[inside] - np.array([x1, y1, x1, y1]))
+        points = landmark_points(boxes[inside], relative)
+        moved = shift_by_side(boxes[inside], offsets, inclusive=True)
+        for row, index in enumerate(inside):
+            if scores[row] > self.thresholds[2]:
+                faces[index] = Face(moved[row], float(scores[row]), points[row])
+        return faces
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Allocate and compile what frames of this size need, so that the first one is not slow.
+
+        Args:
+            height: height of the frames in pixels.
+            width: width of the frames in pixels.
+        """
+        frame = np.zeros((height, width, 3), np.uint8)
+        self.detect(frame)
+        self._load(frame)
+        windows = np.array([[0, 0, width, height]])
+        self._rnet(windows)
+        self._onet(windows)
+
+    def _propose(self, levels: list[Level], height: int, width: int) -> Boxes:
+        """Run P-Net and return the best boxes (N, 4), moved and squared."""
+        found = self._scan(levels)
+        boxes = np.concatenate([candidates.boxes for candidates in found])
+        scores = np.concatenate([candidates.scores for candidates in found])
+        offsets = np.concatenate([candidates.offsets for candidates in found])
+        # Suppression within each image, in one call: those of other images are out of reach.
+        # Corners are whole numbers far below 2**24, so the move does not round them.
+        numbers = np.repeat(np.arange(len(found)), [len(item.scores) for item in found])
+        apart = boxes.copy()
+        apart[:, ::2] += (numbers * 2 * max(height, width))[:, None]
+        kept = self._nms(apart, scores, NMS_IN_LEVEL)
+        if levels_may_overlap(levels, NMS):
+            kept = kept[self._nms(boxes[kept], scores[kept], NMS)]
+        return squared(shift_by_side(boxes[kept], offsets[kept], inclusive=False))
+
+    def _reject(self, boxes: Boxes, height: int, width: int) -> Boxes:
+        """Run R-Net on boxes (N, 4) and return the moved and squared survivors."""
+        boxes, windows = _inside(boxes, height, width)
+        if not len(boxes):
+            return boxes
+        scores, offsets = self._rnet(windows)
+        passed = np.flatnonzero(scores > self.thresholds[1])
+        kept = passed[self._nms(boxes[passed], scores[passed], NMS)]
+        return squared(shift_by_side(boxes[kept], offsets[kept], inclusive=True))
+
+    def _decide(self, boxes: Boxes, height: int, width: int) -> Details:
+        """Run O-Net on boxes (N, 4): moved boxes, their scores (N,) and landmarks (N, 5, 2)."""
+        boxes, windows = _inside(boxes, height, width)
+        if not len(boxes):
+            return boxes, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)
+        scores, offsets, relative = self._onet(windows)
+        passed = scores > self.thresholds[2]
+        boxes = boxes[passed]
+        points = landmark_points(boxes, relative[passed])
+        return shift_by_side(boxes, offsets[passed], inclusive=True), scores[passed], points
+
+    def _nms(self, boxes: Boxes, scores: NDArray[np.float32], limit: float) -> NDArray[np.intp]:
+        """Suppress overlapping boxes, see `nms`."""
+        return nms(boxes, scores, limit)
+
+    @abstractmethod
+    def _load(self, frame_bgr: NDArray[np.uint8]) -> None:
+        """Take the frame that the next calls are about."""
+
+    @abstractmethod
+    def _scan(self, levels: list[Level]) -> list[Candidates]:
+        """Run P-Net on each image of the pyramid."""
+
+    @abstractmethod
+    def _rnet(self, windows: NDArray[np.intp]) -> Verdicts:
+        """Run R-Net on windows (N, 4) of the frame, N > 0."""
+
+    @abstractmethod
+    def _onet(self, windows: NDArray[np.intp]) -> Details:
+        """Run O-Net on windows (N, 4) of the frame, N > 0."""
+
+
+def _inside(boxes: Boxes, height: int, width: int) -> tuple[Boxes, NDArray[np.intp]]:
+    """Drop boxes that miss the frame; return the others and their windows."""
+    windows = crop_windows(boxes, height, width)
+    visible = (windows[:, 2:] > windows[:, :2]).all(axis=1)
+    return boxes[visible], windows[visible]

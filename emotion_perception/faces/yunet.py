@@ -1,0 +1,107 @@
+"""YuNet through OpenCV, for whoever brings a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_perception.faces.face import Face
+from emotion_perception.faces.frame_check import check_frame
+from emotion_perception.faces.model_files import ModelError
+
+_TOP_K = 5000  # candidates that enter the suppression; OpenCV's own default
+
+
+class YuNetDetector:
+    """Face detector on `cv2.FaceDetectorYN`: one small network, no pyramid.
+
+    Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023.
+    No weights are shipped; OpenCV Zoo has them (``face_detection_yunet_2023mar.onnx``, MIT), for
+    OpenCV 4.8 and later.
+
+    An instance must not be used by two threads at once.
+
+    Args:
+        model_file: the network, ONNX.
+        score_threshold: scores below are dropped.
+        nms_threshold: largest intersection over union that two faces may have.
+        min_face_size: faces whose longer side is below this many pixels are dropped.
+
+    Raises:
+        ModelError: the file is missing, damaged, or no YuNet that this OpenCV can run.
+        ValueError: a parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        model_file: Path,
+        *,
+        score_threshold: float = 0.6,
+        nms_threshold: float = 0.3,
+        min_face_size: int = 40,
+    ) -> None:
+        for name, value in (("score_threshold", score_threshold), ("nms_threshold", nms_threshold)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name}: expected a value in (0, 1), got {value}")
+        if min_face_size < 1:
+            raise ValueError(f"min_face_size: expected at least 1 pixel, got {min_face_size}")
+        self.min_face_size = min_face_size
+        path = Path(model_file)
+        if not path.is_file():
+            raise ModelError(f"{path}: no such YuNet model file")
+        self._size = (320, 320)
+        try:
+            self._detector: Any = cv2.FaceDetectorYN.create(
+                str(path), "", self._size, score_threshold, nms_threshold, _TOP_K
+            )
+            # OpenCV accepts any network; only a first run shows whether it is a YuNet.
+            self._detector.detect(np.zeros((320, 320, 3), np.uint8))
+        except cv2.error as error:
+            reason = " ".join(error.err.split())
+            raise ModelError(
+                f"{path}: OpenCV {cv2.__version__} cannot run it as a YuNet ({reason})"
+            ) from error
+
+    def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Face]:
+        """Find faces.
+
+        Args:
+            frame_bgr: uint8 (H, W, 3), BGR; a read-only or strided view will do.
+
+        Returns:
+            Faces in pixels of the frame, best score first.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        check_frame(frame_bgr)
+        size = (frame_bgr.shape[1], frame_bgr.shape[0])
+        if size != self._size:
+            self._detector.setInputSize(size)
+            self._size = size
+        _, rows = self._detector.detect(frame_bgr)
+        faces = [_face(row) for row in (() if rows is None else rows)]
+        faces = [face for face in faces if _longer_side(face) >= self.min_face_size]
+        return sorted(faces, key=lambda face: -face.score)
+
+
+def _face(row: NDArray[np.float32]) -> Face:
+    """Convert a row of OpenCV's result (15,): x, y, width, height, landmarks, score.
+
+    OpenCV names the landmarks by the sides of the person (right eye, left eye, nose, right and
+    left corner of the mouth), which is the order that `Face` names by the sides of the image.
+    """
+    x, y, width, height = row[:4]
+    return Face(
+        np.array([x, y, x + width, y + height], np.float32),
+        float(np.clip(row[14], 0, 1)),
+        row[4:14].reshape(5, 2).astype(np.float32),
+    )
+
+
+def _longer_side(face: Face) -> float:
+    return float((face.box[2:] - face.box[:2]).max())

@@ -1,0 +1,91 @@
+"""Photos, and facenet-pytorch as the reference that MTCNN must agree with."""
+
+import os
+import random
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+DATA = Path(
+    os.environ.get(
+        "EMOTION_PERCEPTION_DATA", Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    """One frontal face; BGR."""
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def hopper():
+    """One frontal face with glasses and a hat; BGR."""
+    cbook = pytest.importorskip("matplotlib.cbook")
+    with cbook.get_sample_data("grace_hopper.jpg", asfileobj=True) as stream:
+        return cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR)
+
+
+@pytest.fixture(scope="session")
+def crowd_photos():
+    """A few photos with many faces, the same ones in every run; BGR."""
+    paths = [
+        path
+        for folder in ("test_images", "wider_val_subset")
+        for path in sorted((DATA / folder).rglob("*"))
+        if path.suffix in {".jpg", ".jpeg", ".png"}
+    ]
+    if not paths:
+        pytest.skip(f"no photos in {DATA}; set EMOTION_PERCEPTION_DATA")
+    return [cv2.imread(str(path)) for path in random.Random(2016).sample(paths, min(6, len(paths)))]
+
+
+@pytest.fixture(scope="session")
+def facenet():
+    """Return a function (frame, min_face_size) -> faces found by facenet-pytorch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        facenet_pytorch = pytest.importorskip("facenet_pytorch")
+    from emotion_perception.faces.face import Face
+
+    detectors = {}
+
+    def detect(frame_bgr, min_face_size):
+        if min_face_size not in detectors:
+            detectors[min_face_size] = facenet_pytorch.MTCNN(
+                keep_all=True, min_face_size=min_face_size, select_largest=False
+            )
+        boxes, scores, landmarks = detectors[min_face_size].detect(
+            frame_bgr[..., ::-1], landmarks=True
+        )
+        if boxes is None:
+            return []
+        return [
+            Face(box.astype(np.float32), float(score), points.astype(np.float32))
+            for box, score, points in zip(boxes, scores, landmarks, strict=True)
+        ]
+
+    return detect
+
+
+@pytest.fixture(scope="session")
+def assert_same_faces():
+    """Return a check that two lists hold the same faces within half a pixel, in any order."""
+
+    def check(faces, expected):
+        assert len(faces) == len(expected)
+        left = list(faces)
+        for wanted in expected:
+            # Faces with all but equal scores may come in another order.
+            nearest = min(left, key=lambda face: np.abs(face.box - wanted.box).max())
+            left = [face for face in left if face is not nearest]
+            np.testing.assert_allclose(nearest.box, wanted.box, atol=0.5)
+            np.testing.assert_allclose(nearest.landmarks, wanted.landmarks, atol=0.5)
+            assert nearest.score == pytest.approx(wanted.score, abs=1e-3)
+
+    return check
