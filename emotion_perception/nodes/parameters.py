@@ -97,8 +97,9 @@ PARAMETERS: tuple[Spec, ...] = (
     Spec("autostart", False, "Configure and activate without a lifecycle manager.", Change.START),
     Spec("image_transport", "raw", "Kind of image topic: raw or compressed.",
          pattern="raw|compressed"),
-    Spec("qos_reliability", "best_effort", "Reliability asked of the image publisher.",
-         pattern="best_effort|reliable|system_default"),
+    Spec("qos_reliability", "auto", "Reliability asked of the image publisher; auto asks for "
+         "reliable and falls back to best_effort when a publisher offers no more.",
+         pattern="auto|best_effort|reliable|system_default"),
     Spec("qos_depth", 1, "Images that the middleware queues; only the newest is judged.",
          low=1, high=100),
     Spec("image_timeout", 5.0, "Seconds without an image before a warning.", Change.LIVE,
@@ -135,7 +136,7 @@ def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[s
             value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
             problem = spec.problem(value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            problem = f"{spec.name}: {' '.join(str(error).split())}"
+            problem = f"{spec.name}: {str(error).rpartition('Reason: ')[2]}"
         if problem is not None:
             if node.has_parameter(spec.name):
                 # A read-only parameter can't be undeclared; none of those has a range or pattern.

@@ -36,6 +36,7 @@ LOG_EVERY_S = 5.0
 
 RELIABILITY = {
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "auto": ReliabilityPolicy.RELIABLE,
     "reliable": ReliabilityPolicy.RELIABLE,
     "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
 }
@@ -57,6 +58,7 @@ class ReactionNode(LifecycleNode):  # type: ignore[misc]
         self._activated_at = 0.0
         self._last_log: dict[str, float] = {}
         self._detector_outdated = threading.Event()
+        self._reliability = ReliabilityPolicy.RELIABLE
         self._state = "unconfigured"
         for line in declare_parameters(self):
             self._statistics.count("refused", line)
@@ -107,6 +109,7 @@ class ReactionNode(LifecycleNode):  # type: ignore[misc]
         self._statistics.reset()
         self._activated_at = time.monotonic()
         self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
+        self._reliability = RELIABILITY[self._parameter("qos_reliability")]
         self._subscription = self._subscribe()
         self._state = "active"
         self.get_logger().info(f"active: images from {self._subscription.topic_name}")
@@ -159,12 +162,26 @@ class ReactionNode(LifecycleNode):  # type: ignore[misc]
         return result
 
     def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        if self._parameter("qos_reliability") == "auto":
+            # Not here: the subscription whose event this is can't be destroyed under it.
+            self.executor.create_task(self._fall_back_to_best_effort)
+            return
+        topic = self._subscription.topic_name if self._subscription else "image_raw"
         line = (
-            f"a publisher of {self._subscription.topic_name if self._subscription else 'images'} "
-            "offers a QoS that this node does not accept; set qos_reliability to best_effort "
-            f"(policy {event.last_policy_kind!s}, {event.total_count} so far)"
+            f"a publisher of {topic} does not offer the QoS that this node asks for; set "
+            f"qos_reliability to auto or best_effort ({event.last_policy_kind!s})"
         )
         self._log_now_and_then("qos", line)
+
+    def _fall_back_to_best_effort(self) -> None:
+        if self._subscription is None or self._reliability is ReliabilityPolicy.BEST_EFFORT:
+            return
+        self._reliability = ReliabilityPolicy.BEST_EFFORT
+        self.destroy_subscription(self._subscription)
+        self._subscription = self._subscribe()
+        self.get_logger().info(
+            f"a publisher of {self._subscription.topic_name} is best-effort: so is this node now"
+        )
 
     def _on_timer(self) -> None:
         snapshot = self._statistics.snapshot()
@@ -227,6 +244,8 @@ class ReactionNode(LifecycleNode):  # type: ignore[misc]
             self._debug.publish(bgr_image(message.header, pipeline.draw(frame, reactions, caption)))
 
     def _on_failure(self, error: Exception) -> None:
+        if not self.context.ok():
+            return  # ROS was shut down while the worker was publishing
         line = f"image not judged: {type(error).__name__}: {error}"
         self._statistics.count("failed", line)
         self._log_now_and_then("failed", line)
@@ -275,7 +294,7 @@ class ReactionNode(LifecycleNode):  # type: ignore[misc]
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=self._parameter("qos_depth"),
-            reliability=RELIABILITY[self._parameter("qos_reliability")],
+            reliability=self._reliability,
         )
         return self.create_subscription(
             CompressedImage if compressed else Image, topic, self._on_image, qos,

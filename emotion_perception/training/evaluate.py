@@ -109,9 +109,7 @@ def evaluate_probabilities(
     generator = np.random.default_rng(seed)
     draws = generator.integers(0, len(labels), (BOOTSTRAPS, len(labels)))
     accuracies = right[draws].mean(axis=1)
-    recalls = np.stack(
-        [np.array([right[d][labels[d] == c].mean() for c in range(count)]).mean() for d in draws]
-    )
+    recalls = _macro_recalls(right, labels, draws)
     covered = confidence >= threshold
     most_certain = np.argsort(-confidence, kind="stable")[: int(np.ceil(0.85 * len(labels)))]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -134,6 +132,19 @@ def evaluate_probabilities(
         accuracy_covered=float(right[covered].mean()) if covered.any() else float("nan"),
         accuracy_at_85=float(right[most_certain].mean()),
     )
+
+
+def _macro_recalls(
+    right: NDArray[np.bool_], labels: NDArray[np.int64], draws: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the macro recall of each row of draws, over the classes it holds."""
+    recalls = np.full((len(CLASSES), len(draws)), np.nan)
+    for index in range(len(CLASSES)):
+        here = labels[draws] == index
+        count = here.sum(axis=1)
+        hits = (here & right[draws]).sum(axis=1)
+        np.divide(hits, count, out=recalls[index], where=count > 0)
+    return np.asarray(np.nanmean(recalls, axis=0), np.float64)
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:

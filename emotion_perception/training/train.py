@@ -108,16 +108,17 @@ def train(
         num_sanity_val_steps=0, log_every_n_steps=50, devices=options.devices,
         strategy="ddp" if options.devices > 1 else "auto",
     )  # fmt: skip
-    trainer.fit(
-        module,
-        loader(FaceDataset(training, options.preprocessing), share, shuffle=True),
-        loader(FaceDataset(validation, options.preprocessing), 512, shuffle=False),
-        ckpt_path=resume,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        logger.warning("interrupted; continue with --resume %s", runs / "last.ckpt")
-        return
+    try:
+        trainer.fit(
+            module,
+            loader(FaceDataset(training, options.preprocessing), share, shuffle=True),
+            loader(FaceDataset(validation, options.preprocessing), 512, shuffle=False),
+            ckpt_path=resume,
+            weights_only=True,
+        )
+    except SystemExit:  # what Lightning makes of Ctrl-C, after it has saved
+        logger.warning("interrupted; go on with --resume %s", runs / "last.ckpt")
+        raise
     if not trainer.is_global_zero:
         return
     network, epoch = _load_best(Path(best.best_model_path), options)

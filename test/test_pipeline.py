@@ -1,0 +1,165 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from emotion_perception.faces.model_files import ModelError
+from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
+from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.reaction.reaction import Reaction, Reason
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return ReactionPipeline()
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """One frame in five of the generated clip, with its time."""
+    pytest.importorskip("matplotlib")
+    fps = 15.0
+    return [(i / fps, frame) for i, frame in enumerate(demo_frames(fps)) if i % 5 == 0]
+
+
+def test_smiling_astronaut_is_positive_and_an_empty_scene_has_nobody(pipeline, demo):
+    spans = [("first", *DEMO_SPANS[0][:2]), ("empty", *DEMO_SPANS[1][:2])]
+    for name, start, end in spans:
+        frames = [frame for time, frame in demo if start <= time < end]
+        assert len(frames) >= 4
+        for frame in frames:
+            reactions = pipeline.run(frame, 1.5)
+            if name == "empty":
+                assert reactions == []
+            else:
+                assert [r.reaction for r in reactions] == [Reaction.POSITIVE]
+                assert reactions[0].is_partner
+                assert reactions[0].stamp == 1.5
+
+
+def test_probabilities_are_a_distribution(pipeline, demo):
+    reactions = pipeline.run(demo[3][1])
+    assert reactions[0].probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert -1 <= reactions[0].valence <= 1
+
+
+def test_a_frame_is_left_as_it_was(pipeline, demo):
+    frame = demo[3][1].copy()
+    before = frame.copy()
+    frame.flags.writeable = False
+    drawn = pipeline.draw(frame, pipeline.run(frame))
+    assert (frame == before).all()
+    assert (drawn != before).any()
+
+
+def test_a_view_with_padded_rows_gives_the_same(pipeline, demo):
+    frame = demo[3][1]
+    wide = np.zeros((frame.shape[0], frame.shape[1] + 13, 3), np.uint8)
+    wide[:, : frame.shape[1]] = frame
+    view = wide[:, : frame.shape[1]]
+    a, b = pipeline.run(frame)[0], pipeline.run(view)[0]
+    np.testing.assert_array_equal(a.probabilities, b.probabilities)
+
+
+def test_mirrored_and_rolled_faces_keep_their_reaction(pipeline, demo):
+    frame = demo[6][1]
+    height, width = frame.shape[:2]
+    face = pipeline.run(frame)[0].face
+    centre = tuple(float(v) for v in face.landmarks.mean(axis=0))
+    for degrees in (-20, 20):
+        turn = cv2.getRotationMatrix2D(centre, degrees, 1.0)
+        rolled = cv2.warpAffine(frame, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        assert pipeline.run(rolled)[0].reaction == Reaction.POSITIVE
+    assert pipeline.run(np.ascontiguousarray(frame[:, ::-1]))[0].reaction == Reaction.POSITIVE
+
+
+def test_two_people_one_partner(pipeline, demo):
+    frame = demo[6][1]
+    small = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    both = np.full((frame.shape[0], frame.shape[1] + small.shape[1], 3), 90, np.uint8)
+    both[: small.shape[0], : small.shape[1]] = small
+    both[:, small.shape[1] :] = frame
+    reactions = pipeline.run(both)
+    assert len(reactions) == 2
+    assert [r.is_partner for r in reactions] == [True, False]
+    # The nearer person is the partner.
+    assert reactions[0].face.box[0] > small.shape[1]
+
+
+def test_classify_takes_grey_and_colour_crops_of_any_size(pipeline, demo):
+    crop = demo[6][1][100:260, 200:360]
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    p = pipeline.classify([crop, grey, cv2.resize(crop, (48, 48))])
+    assert p.shape == (3, 3)
+    np.testing.assert_allclose(p[0], p[1], atol=1e-5)
+    assert pipeline.classify([]).shape == (0, 3)
+
+
+def test_batches_do_not_change_the_answer(pipeline, demo):
+    crops = [frame[100:260, 200:360] for _, frame in demo[:7]]
+    together = pipeline.classify(crops)
+    alone = np.concatenate([pipeline.classify([crop]) for crop in crops])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_run_on_face(pipeline, demo):
+    reaction = pipeline.run_on_face(demo[6][1][100:260, 200:360])
+    assert reaction.is_partner
+    assert reaction.face.box[2] == 160
+
+
+def test_confidence_threshold_makes_it_say_i_do_not_know(demo):
+    careful = ReactionPipeline(confidence_threshold=0.999999)
+    reaction = careful.run(demo[6][1])[0]
+    assert (reaction.reaction, reaction.reason) == (Reaction.UNKNOWN, Reason.LOW_CONFIDENCE)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((480, 640), np.uint8),  # grey
+        np.zeros((480, 640, 3), np.float32),  # not pixels
+        np.zeros((0, 640, 3), np.uint8),  # empty
+    ],
+)
+def test_what_is_no_frame_is_refused(pipeline, frame):
+    with pytest.raises(ValueError, match="frame"):
+        pipeline.run(frame)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (5, 4000, 3), (13, 13, 3)])
+def test_odd_frames_have_nobody(pipeline, shape):
+    assert pipeline.run(np.zeros(shape, np.uint8)) == []
+
+
+def test_missing_model(tmp_path):
+    with pytest.raises(ModelError, match=r"card\.json"):
+        ReactionPipeline(tmp_path)
+
+
+def test_device():
+    with pytest.raises(ValueError, match="expected auto, cpu, cuda"):
+        ReactionPipeline(device="gpu")
+    pipeline = ReactionPipeline(device="cuda:97")
+    assert pipeline.device == "cpu"
+    assert "cuda:97 is not usable" in pipeline.device_warning
+
+
+def test_cpu_path_does_not_import_torch():
+    code = (
+        "import sys; from emotion_perception.pipeline import ReactionPipeline;"
+        "ReactionPipeline(device='auto').warm_up();"
+        "import emotion_perception.cli;"
+        "print([m for m in ('torch', 'rclpy', 'matplotlib', 'pandas') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_shipped_weights_are_what_their_card_says(pipeline):
+    checkpoint = pipeline.checkpoint
+    assert checkpoint.name == "valence-base"
+    assert checkpoint.figures["fer_plus_test"]["accuracy"] >= 0.87
+    assert checkpoint.training["images"] > 20000
