@@ -1,0 +1,87 @@
+"""The demonstration's own node: manages the reaction node and listens to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from emotion_perception.image.decode import decode_image
+from emotion_perception.live_view import Progress
+from emotion_perception.msg import UserReaction
+from emotion_perception.reaction.reaction import Reaction, Reason
+from emotion_perception.recording import Sample, VideoRecorder
+
+_MANAGED_NODE = "reaction_node"
+
+
+class DemoClient(Node):  # type: ignore[misc]
+    """Collects reactions and annotated images.
+
+    Args:
+        progress: takes the reactions.
+        recorder: takes the images.
+    """
+
+    def __init__(self, progress: Progress, recorder: VideoRecorder) -> None:
+        super().__init__("reaction_demo")
+        self._progress = progress
+        self._recorder = recorder
+        self.last_arrival = 0.0
+        """When something came last, seconds of time.monotonic; 0 before that."""
+        self._manager = self.create_client(ChangeState, f"{_MANAGED_NODE}/change_state")
+        # Deep queues: the demonstration must not lose what it is to show.
+        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        self.create_subscription(UserReaction, "user_reaction", self._on_reaction, qos)
+        self.create_subscription(Image, f"{_MANAGED_NODE}/debug_image", self._on_image, qos)
+
+    def configure_and_activate(self, wait: Callable[[Callable[[], bool]], bool]) -> bool:
+        """Bring the reaction node to work, as a lifecycle manager does.
+
+        Args:
+            wait: spins this node until a condition holds; returns False to give up.
+
+        Returns:
+            Whether it works now; its own log says why not.
+        """
+        if not wait(self._manager.service_is_ready):
+            return False
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=transition))
+            answer = self._manager.call_async(request)
+            if not wait(answer.done) or not answer.result().success:
+                return False
+        return True
+
+    def _on_reaction(self, message: UserReaction) -> None:
+        self.last_arrival = time.monotonic()
+        self._progress.add(sample_from(message), message.model_id)
+
+    def _on_image(self, message: Image) -> None:
+        self.last_arrival = time.monotonic()
+        self._recorder.add(_seconds(message.header.stamp), decode_image(message))
+
+
+def sample_from(message: UserReaction) -> Sample:
+    """Take what the recording needs from a message."""
+    return Sample(
+        stamp=_seconds(message.header.stamp),
+        reaction=Reaction(message.reaction),
+        reason=Reason(message.reason),
+        probabilities=(message.p_negative, message.p_neutral, message.p_positive),
+        confidence=message.confidence,
+        valence=message.valence,
+        face_id=message.face_id,
+        box=(message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height),
+        latency=message.latency,
+    )
+
+
+def _seconds(stamp: Any) -> float:
+    return float(stamp.sec + stamp.nanosec * 1e-9)
