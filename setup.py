@@ -1,0 +1,17 @@
+"""Adds the shipped models to what setup.cfg installs."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+FOLDERS = sorted({file.parent for file in Path("models").rglob("*") if file.is_file()})
+
+setup(
+    data_files=[
+        (
+            f"share/emotion_perception/{folder.as_posix()}",
+            [file.as_posix() for file in sorted(folder.iterdir()) if file.is_file()],
+        )
+        for folder in FOLDERS
+    ]
+)
