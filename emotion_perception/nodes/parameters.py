@@ -111,7 +111,7 @@ PARAMETERS: tuple[Spec, ...] = (
     Spec("threads", 2, "Processor threads of the networks.", low=1, high=64),
     Spec("model", "", "Checkpoint folder of the valence network; empty means the shipped one."),
     Spec("confidence_threshold", -1.0, "Least probability that counts as an answer; -1 takes the "
-         "one of the model's card.", Change.LIVE, low=-1.0, high=0.999),
+         "one of the model's card.", Change.LIVE, low=-1.0, high=1.0),
     Spec("detector", "mtcnn", "Face detector: mtcnn or yunet.", pattern="mtcnn|yunet"),
     Spec("yunet_model", "", "ONNX file of YuNet; needed by the detector yunet."),
     Spec("min_face_size", 40, "Side in pixels of the smallest face that is looked for.",
