@@ -8,7 +8,9 @@ facenet-pytorch itself: the weights are read from the wheel given, or from the i
 
 The weights are rewritten for speed; the outputs stay the same within float32 rounding:
 
-* The softmax over two classes becomes the sigmoid of the difference of their logits.
+* The softmax over two classes becomes the sigmoid of the difference of their logits, spelt
+  1 / (1 + exp(-x)): ONNX Runtime's own Sigmoid is an approximation whose last digits reorder
+  probabilities close to 1, and with them the boxes that survive the suppression.
 * Parallel heads become one, and O-Net's landmarks come out as x, y pairs.
 * PReLU(x) with a slope s for each channel becomes s x + (1 - s) ReLU(x), with 1x1 convolutions
   or the next layer as the factors. ONNX Runtime computes its own PRelu one element at a time and
@@ -245,11 +247,13 @@ def build(name: str, state: State) -> onnx.ModelProto:
         parts, sizes = [*parts, "points"], [*sizes, 10]
     split = graph.constant(np.array(sizes, np.int64))
     graph.nodes.append(helper.make_node("Split", [x, split], parts, axis=1))
+    odds_against = graph.add("Exp", graph.add("Neg", "logit"))
+    inverse = graph.add("Add", odds_against, graph.constant(np.array([1], np.float32)))
     if name == "pnet":
-        graph.add("Sigmoid", "logit", output="probability")
+        graph.add("Reciprocal", inverse, output="probability")
     else:
         flat = graph.constant(np.array([-1], np.int64))
-        graph.add("Reshape", graph.add("Sigmoid", "logit"), flat, output="probability")
+        graph.add("Reshape", graph.add("Reciprocal", inverse), flat, output="probability")
     if name == "onet":
         pairs = graph.constant(np.array([-1, 5, 2], np.int64))
         graph.add("Reshape", "points", pairs, output="landmarks")

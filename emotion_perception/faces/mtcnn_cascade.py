@@ -116,8 +116,8 @@ class MtcnnCascade(ABC):
     def refine(self, frame_bgr: NDArray[np.uint8], boxes: Boxes) -> list[Face | None]:
         """Look again at known faces with O-Net alone, at a fraction of the cost of `detect`.
 
-        This is what carries a track from one frame to the next: O-Net tolerates a box that is
-        off by a quarter of its side, and moves it back onto the face.
+        This is what carries a track from one frame to the next: O-Net moves the box back onto
+        the face, and misses one in twenty where the box is off by a quarter of its side.
 
         Args:
             frame_bgr: uint8 (H, W, 3), BGR; a read-only or strided view will do.

@@ -52,8 +52,7 @@ def nms_min(
 ) -> NDArray[np.intp]:
     """Suppress boxes that a better one covers by more than a share of the smaller of the two.
 
-    MTCNN's last step. Sides count pixels inclusively (``x2 - x1 + 1``), and among equal scores
-    the last box wins, both as in facenet-pytorch.
+    MTCNN's last step. Sides count pixels inclusively (``x2 - x1 + 1``), as in facenet-pytorch.
 
     Args:
         boxes: float32 (N, 4), ``x1, y1, x2, y2`` in pixels.
@@ -63,7 +62,9 @@ def nms_min(
     Returns:
         Indices of the kept boxes, best score first.
     """
-    order = np.argsort(scores, kind="stable")[::-1]
+    # Equal scores are common here: boxes less than a pixel apart are cropped alike. The plain sort
+    # is the one in facenet-pytorch, so the same one of them wins; a stable sort picks another.
+    order = np.argsort(scores)[::-1]
     x1, y1, x2, y2 = np.ascontiguousarray(boxes[order].T)
     area = (x2 - x1 + 1) * (y2 - y1 + 1)
 

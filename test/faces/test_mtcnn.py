@@ -246,8 +246,8 @@ def test_bins_cover_all_pixels(length, bins):
 
 
 def test_windows_of_pnet_are_rounded_down():
-    boxes = window_boxes(np.array([0, 4]), np.array([0, 5]), 0.3)
-    np.testing.assert_array_equal(boxes, [[3, 3, 40, 40], [36, 30, 73, 66]])
+    boxes = window_boxes(np.array([0, 4]), np.array([0, 5]), 0.31)
+    np.testing.assert_array_equal(boxes, [[3, 3, 38, 38], [35, 29, 70, 64]])
 
 
 def test_crop_windows_are_clipped_to_the_frame():

@@ -40,7 +40,10 @@ def test_equals_torchvision(block, sample, threshold):
         module._BLOCK = usual
 
 
-@given(sample=candidates(whole=False), threshold=st.sampled_from([0.3, 0.5, 0.7]))
+@given(
+    sample=st.booleans().flatmap(lambda whole: candidates(whole)),
+    threshold=st.sampled_from([0.3, 0.5, 0.7]),
+)
 @settings(max_examples=200, deadline=None)
 def test_min_equals_facenet(sample, threshold):
     detect_face = pytest.importorskip("facenet_pytorch.models.utils.detect_face")
