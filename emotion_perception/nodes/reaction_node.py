@@ -50,7 +50,7 @@ OVERRIDABLE = (
 )
 
 
-class ReactionNode(LifecycleNode):  # type: ignore[misc]
+class ReactionNode(LifecycleNode):
     """Judges the newest camera image; see docs/interface.md for topics and parameters.
 
     Threads: the executor's runs every callback and never touches pixels; one worker, alive while
