@@ -1,0 +1,46 @@
+"""What tests on real ROS share: a domain of their own, and waiting without sleeping."""
+
+import contextlib
+import itertools
+import os
+import socket
+import time
+
+import pytest
+
+# Workers of a parallel run are processes of their own.
+_candidates = itertools.count(os.getpid() * 13)
+
+
+@pytest.fixture
+def domain_id(monkeypatch):
+    """A ROS domain for this test alone, set for this process and those that it starts."""
+    domain = next(d for d in (n % 101 + 1 for n in _candidates) if _is_free(d))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # The default transports lose large images.
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    return domain
+
+
+@pytest.fixture
+def spin_until():
+    """Spin a node until a condition holds; fails the test when it takes too long."""
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
+
+    def spin(node, predicate, timeout=10.0):
+        end = time.monotonic() + timeout
+        while not predicate():
+            assert time.monotonic() < end, f"not within {timeout:g} s"
+            rclpy.spin_once(node, timeout_sec=0.05)
+
+    return spin
+
+
+def _is_free(domain):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 7400 + 250 * domain + 10))  # the port of the domain's first participant
+        return True
+    return False
