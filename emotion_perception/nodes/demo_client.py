@@ -21,7 +21,7 @@ from emotion_perception.recording import Sample, VideoRecorder
 _MANAGED_NODE = "reaction_node"
 
 
-class DemoClient(Node):  # type: ignore[misc]
+class DemoClient(Node):
     """Collects reactions and annotated images.
 
     Args:

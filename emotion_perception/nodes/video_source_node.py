@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ VIDEO_SOURCE_PARAMETERS: tuple[Spec, ...] = (
 )  # fmt: skip
 
 
-class VideoSourceNode(Node):  # type: ignore[misc]
+class VideoSourceNode(Node):
     """Publishes frames at the pace of their source.
 
     A webcam's frame is stamped right after it was grabbed, a recording's at the moment when it is
@@ -219,6 +220,8 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     finally:
+        # A second Ctrl-C must not break this; launch and the terminal may both send one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         node.stop()
         node.destroy_node()
         rclpy.try_shutdown()

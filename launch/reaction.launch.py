@@ -1,0 +1,101 @@
+"""Start the reaction node, and a source of images where no camera node runs.
+
+Examples:
+    ros2 launch emotion_perception reaction.launch.py image_topic:=/camera/color/image_raw
+    ros2 launch emotion_perception reaction.launch.py video_source:=demo loop:=true
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from emotion_perception.nodes.launch_arguments import launch_arguments, launch_values
+from launch import LaunchDescription
+
+PACKAGE = "emotion_perception"
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the nodes follow once these are known."""
+    params_file = Path(get_package_share_directory(PACKAGE)) / "config" / "reaction.yaml"
+    arguments = [
+        ("image_topic", "image_raw", "Topic of the camera's images."),
+        ("namespace", "", "Of the nodes: user_reaction is then /NAMESPACE/user_reaction."),
+        ("params_file", str(params_file), "YAML file with the reaction node's parameters."),
+        ("autostart", "true", "Configure and activate the reaction node; false leaves that to a "
+         "lifecycle manager."),
+        ("respawn", "false", "Start the reaction node again when it dies."),
+        ("log_level", "info", "debug, info, warn, error or fatal."),
+        ("video_source", "", "Start a node that publishes this on image_topic: webcam index, "
+         "video, GIF, image, folder, or 'demo' for a generated clip. Empty: the camera has its "
+         "own node."),
+        ("loop", "false", "Start a recording named by video_source again at its end."),
+        ("rate", "0.0", "Frames a second of video_source; 0 keeps its own times."),
+        ("fastdds_transports", "LARGE_DATA", f"Sets {TRANSPORTS} for the nodes unless it is set "
+         "already. With Fast DDS's own default most images above 0.5 MB are lost. The camera's "
+         "node needs the same setting. Empty: leave it alone."),
+        *launch_arguments(),
+    ]  # fmt: skip
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in arguments
+            ),
+            OpaqueFunction(function=_nodes),
+        ]
+    )
+
+
+def _nodes(context):
+    given = context.launch_configurations
+    actions = []
+    if given["fastdds_transports"] and TRANSPORTS not in context.environment:
+        actions.append(SetEnvironmentVariable(TRANSPORTS, given["fastdds_transports"]))
+    # Of two values for a parameter the later one counts: the command line's, not the file's.
+    actions.append(
+        _node(
+            given,
+            "reaction_node",
+            [given["params_file"], _typed(launch_values(given))],
+            respawn=LaunchConfiguration("respawn"),
+            respawn_delay=2.0,
+        )
+    )
+    if given["video_source"]:
+        from emotion_perception.nodes.video_source_node import VIDEO_SOURCE_PARAMETERS
+
+        chosen = {"source": given["video_source"], "loop": given["loop"], "rate": given["rate"]}
+        parameters = _typed(launch_values(chosen, VIDEO_SOURCE_PARAMETERS))
+        actions.append(
+            _node(given, "video_source_node", [parameters, {"wait_for_subscriber": True}])
+        )
+    return actions
+
+
+def _node(given, executable, parameters, **options):
+    return Node(
+        package=PACKAGE,
+        executable=executable,
+        name=executable,
+        namespace=given["namespace"],
+        parameters=parameters,
+        remappings=[("image_raw", given["image_topic"])],
+        ros_arguments=["--log-level", given["log_level"]],
+        output="screen",
+        emulate_tty=True,
+        **options,
+    )
+
+
+def _typed(values):
+    """Keep launch from reading text such as 0 or true as a number or a truth value."""
+    return {
+        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
