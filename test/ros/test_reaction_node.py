@@ -11,18 +11,18 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.msg", reason="the package is not built")
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from emotion_perception.msg import FaceReactionArray, UserReaction  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames  # noqa: E402
-from emotion_perception.nodes.messages import bgr_image  # noqa: E402
-from emotion_perception.nodes.reaction_node import ReactionNode  # noqa: E402
+from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
+from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.messages import bgr_image
+from emotion_perception.nodes.reaction_node import ReactionNode
 
 OK = TransitionCallbackReturn.SUCCESS
 

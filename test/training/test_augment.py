@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emotion_perception.training.augment import Augmentation  # noqa: E402
+from emotion_perception.training.augment import Augmentation
 
 OFF = {
     "roll": 0.0, "strong_roll": 0.0, "zoom": 0.0, "shift": 0.0, "dark": 0.0,

@@ -1,0 +1,48 @@
+"""Play a recording to a topic from a process of its own, one frame at a time.
+
+The number of each frame goes into its frame_id. The next frame is sent once the last one was
+answered, so that a slow machine changes how long this takes, not what comes out.
+"""
+
+import sys
+import threading
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from emotion_perception.image.source import open_source
+from emotion_perception.msg import UserReaction
+from emotion_perception.nodes.messages import bgr_image
+
+
+def main(path: str, reliability: str) -> None:
+    rclpy.init()
+    node = rclpy.create_node("player")
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability])
+    publisher = node.create_publisher(Image, "image_raw", qos)
+    answered, answer = threading.Event(), [""]
+
+    def note(message: UserReaction) -> None:
+        answer[0] = message.header.frame_id
+        answered.set()
+
+    node.create_subscription(UserReaction, "user_reaction", note, 10)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    threading.Thread(target=executor.spin, daemon=True).start()
+    for frame in open_source(path):
+        header = Header(stamp=node.get_clock().now().to_msg(), frame_id=str(frame.index))
+        for _ in range(100):
+            publisher.publish(bgr_image(header, frame.image))
+            if answered.wait(0.5) and answer[0] == header.frame_id:
+                break
+        answered.clear()
+    executor.shutdown()
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
