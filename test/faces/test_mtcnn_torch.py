@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 pytest.importorskip("safetensors")
 
-from emotion_perception.faces.model_files import ModelError  # noqa: E402
-from emotion_perception.faces.mtcnn import MtcnnDetector  # noqa: E402
-from emotion_perception.faces.mtcnn_torch import TorchMtcnnDetector  # noqa: E402
-from emotion_perception.models import find_model  # noqa: E402
+from emotion_perception.faces.model_files import ModelError
+from emotion_perception.faces.mtcnn import MtcnnDetector
+from emotion_perception.faces.mtcnn_torch import TorchMtcnnDetector
+from emotion_perception.models import find_model
 
 DEVICES = [
     "cpu",
