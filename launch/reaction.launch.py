@@ -36,9 +36,10 @@ def generate_launch_description() -> LaunchDescription:
          "own node."),
         ("loop", "false", "Start a recording named by video_source again at its end."),
         ("rate", "0.0", "Frames a second of video_source; 0 keeps its own times."),
-        ("fastdds_transports", "LARGE_DATA", f"Sets {TRANSPORTS} for the nodes unless it is set "
-         "already. With Fast DDS's own default most images above 0.5 MB are lost. The camera's "
-         "node needs the same setting. Empty: leave it alone."),
+        # Not set by default: whoever has another setting on another machine sees nothing at all.
+        ("fastdds_transports", "", f"Sets {TRANSPORTS} for the nodes unless it is set already. "
+         "LARGE_DATA may help where best-effort images above 0.5 MB get lost; the camera's node, "
+         "and every node on another machine, then needs the same setting."),
         *launch_arguments(),
     ]  # fmt: skip
     return LaunchDescription(
