@@ -28,13 +28,20 @@ def domain_id(monkeypatch):
 @pytest.fixture
 def spin_until():
     """Spin a node until a condition holds; fails the test when it takes too long."""
-    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    executors = pytest.importorskip("rclpy.executors", reason="ROS 2 is not here")
 
     def spin(node, predicate, timeout=10.0):
         end = time.monotonic() + timeout
-        while not predicate():
-            assert time.monotonic() < end, f"not within {timeout:g} s"
-            rclpy.spin_once(node, timeout_sec=0.05)
+        # An executor of its own: the global one may be busy with another node of the test.
+        executor = executors.SingleThreadedExecutor(context=node.context)
+        executor.add_node(node)
+        try:
+            while not predicate():
+                assert time.monotonic() < end, f"not within {timeout:g} s"
+                executor.spin_once(timeout_sec=0.05)
+        finally:
+            executor.remove_node(node)
+            executor.shutdown()
 
     return spin
 
