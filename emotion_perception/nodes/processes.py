@@ -1,8 +1,4 @@
-"""Starting modules of this package as processes that never outlive their parent.
-
-Run as a module it is the child's side: ``python -m emotion_perception.nodes.processes MODULE ...``
-runs another module once the kernel has promised to end it together with its parent.
-"""
+"""Starting modules of this package as processes that never outlive their parent."""
 
 from __future__ import annotations
 
@@ -21,6 +17,12 @@ from pathlib import Path
 
 _PARENT_VARIABLE = "EMOTION_PERCEPTION_PARENT"
 _PR_SET_PDEATHSIG = 1
+# Not `-m`: from Python 3.11 on only, that can be kept from importing what lies in the current
+# directory, such as a checkout of this package without its messages.
+_CHILD = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from emotion_perception.nodes.processes import run_child; run_child()"
+)
 _KEPT_LINES = 200
 
 
@@ -41,7 +43,7 @@ class ChildProcess:
         package_root = str(Path(__file__).absolute().parents[2])
         paths = [package_root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, module, *arguments],
+            [sys.executable, "-c", _CHILD, module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -51,7 +53,6 @@ class ChildProcess:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-                "PYTHONSAFEPATH": "1",
                 "PYTHONUNBUFFERED": "1",
                 _PARENT_VARIABLE: str(os.getpid()),
             },
@@ -108,7 +109,8 @@ def stop_all(children: Sequence[ChildProcess], seconds: float = 5.0) -> None:
         child.wait_or_kill(max(0.0, deadline - time.monotonic()))
 
 
-def _run_child() -> None:
+def run_child() -> None:
+    """Run the module named on the command line, once the kernel will end it with its parent."""
     parent = int(os.environ.get(_PARENT_VARIABLE, "0"))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -116,7 +118,3 @@ def _run_child() -> None:
             sys.exit(1)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    _run_child()
