@@ -112,6 +112,7 @@ class VideoRecorder:
         self._size = (0, 0)
         self._origin = 0.0
         self._tick = 0
+        self._step = 1
         self._held: NDArray[np.uint8] | None = None
 
     def add(self, stamp: float, frame: NDArray[np.uint8]) -> None:
@@ -130,17 +131,17 @@ class VideoRecorder:
             if not -self._fps <= tick - self._tick <= MAX_GAP_S * self._fps:
                 tick = self._tick + 1
                 self._origin = stamp - tick / self._fps
-            for _ in range(tick - self._tick):
-                self._writer.write(self._held)
-            self._tick = max(tick, self._tick)
+            if tick > self._tick:
+                self._step, self._tick = tick - self._tick, tick
+                self._write(self._step)
         self._held = _fit(frame, self._size)
 
     def close(self) -> Path | None:
         """Finish the video and return its path, None without frames."""
         if self._writer is None:
             return None
-        if self._held is not None:
-            self._writer.write(self._held)
+        # Nobody knows how long the last frame would have lasted: as long as the one before it.
+        self._write(min(self._step, round(self._fps)))
         self._writer.release()
         path = self._directory / f"{self._name}{self._suffix}"
         self._partial(self._suffix).replace(path)
@@ -149,6 +150,11 @@ class VideoRecorder:
                 path.with_suffix(suffix).unlink(missing_ok=True)
         self._writer = None
         return path
+
+    def _write(self, times: int) -> None:
+        if self._writer is not None and self._held is not None:
+            for _ in range(times):
+                self._writer.write(self._held)
 
     def _open(self, frame: NDArray[np.uint8]) -> None:
         height, width = frame.shape[:2]

@@ -19,6 +19,7 @@ from emotion_perception.recording import Sample
 
 _VERDICTS = (Reaction.NEGATIVE, Reaction.NEUTRAL, Reaction.POSITIVE)
 _GAP_STEPS = 5.0  # longer than this many usual steps, nothing is known in between
+_FEW = 40
 _INK = "0.2"
 
 
@@ -95,10 +96,13 @@ def _draw_line(
 ) -> None:
     """Draw a line that is broken where nothing was judged or no image came."""
     y = np.where(judged, values, np.nan)
+    if len(times) < _FEW:  # a line would be hardly more than dots
+        axes.hlines(y, times, ends, color=color, linewidth=2.5)
+        return
     holes = np.flatnonzero(ends[:-1] < times[1:] - 1e-9) + 1
     axes.plot(
         np.insert(times, holes, times[holes - 1]), np.insert(y, holes, np.nan),
-        color=color, linewidth=1.6, marker="." if len(times) < 60 else None,
+        color=color, linewidth=1.6,
     )  # fmt: skip
 
 

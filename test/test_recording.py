@@ -71,6 +71,8 @@ def test_csv_has_a_row_for_each_sample(tmp_path, samples):
         ([0.0, 0.3, 0.4], [50, 50, 50, 100, 150]),
         # Of two frames in one tick the newer counts.
         ([0.0, 0.1, 0.11, 0.2], [50, 150, 200]),
+        # The last one as long as the one before it.
+        ([0.0, 0.3, 0.6], [50] * 3 + [100] * 3 + [150] * 3),
         # A clock that was set back goes on from the last frame.
         ([100.0, 100.1, 20.0, 20.1], [50, 100, 150, 200]),
         # A pause of an hour is cut.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import random
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 _SOURCE_NODE = "emotion_perception.nodes.video_source_node"
 _REACTION_NODE = "emotion_perception.nodes.reaction_node"
 
+_PICTURES = 60
+"""A folder with no more images than this holds pictures to look at, not frames of a film."""
+
+_PICTURES_RATE = 1.0
+
 # What would lead the nodes out of this machine.
 _NETWORK_VARIABLES = ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER")
 
@@ -41,11 +47,13 @@ class Source:
         argument: for the video source node.
         name: for a person.
         fps: nominal frame rate in Hz, None when unknown.
+        rate: frames a second to show instead of its own, or 0.
     """
 
     argument: str
     name: str
     fps: float | None
+    rate: float = 0.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="end so many seconds after the start of the source; default: at its end, or Ctrl-C",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # bars, in a terminal that knows letters only
     try:
         return _run(arguments)
     except KeyboardInterrupt:
@@ -102,7 +113,8 @@ def _run(arguments: argparse.Namespace) -> int:
     recorder = VideoRecorder(arguments.output, "reactions", min(max(source.fps or 30.0, 5.0), 60.0))
     source_arguments = [
         "--ros-args", "-p", f"source:={_yaml_string(source.argument)}",
-        "-p", "wait_for_subscriber:=true", "-p", "qos_depth:=10", "-p", "linger:=0.5",
+        "-p", f"rate:={source.rate}", "-p", "linger:=0.5",
+        "-p", "wait_for_subscriber:=true", "-p", "qos_depth:=10",
     ]  # fmt: skip
     hint = f"Ctrl-C ends   ROS_DOMAIN_ID={domain}"
     children: list[ChildProcess] = []
@@ -155,7 +167,13 @@ def _choose_source(wanted: str, console: Console) -> Source:
         )
     with open_any_source(wanted) as source:
         console.print(f"source: {source.name} ({why})", markup=False)
-        return Source(argument=wanted, name=source.name, fps=source.fps)
+        pictures = Path(wanted).is_dir() and (source.frame_count or 0) <= _PICTURES
+        return Source(
+            argument=wanted,
+            name=source.name,
+            fps=source.fps,
+            rate=_PICTURES_RATE if pictures else 0.0,
+        )
 
 
 def _free_domain() -> int:

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from rich.console import Console
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.msg", reason="the package is not built")
@@ -166,16 +168,16 @@ def test_ctrl_c_leaves_the_outputs(run, tmp_path, number):
     first_line_with(process, "frames/s")
     started = children(process.pid)
     assert len(started) == 2
-    time.sleep(1.0)
+    first_line_with(process, "frames/s")
     process.send_signal(number)
     process.send_signal(number)  # an impatient user
     output = process.communicate(timeout=15)[0]
     assert process.returncode == 0, output
     assert "Traceback" not in output
     assert not any(is_running(child) for child in started)
-    table = rows(tmp_path / "out")
+    # On a busy machine one of the two may be behind when the end comes.
     assert seconds_of(tmp_path / "out" / "reactions.mp4") == pytest.approx(
-        float(table[-1]["time_s"]), abs=0.5
+        float(rows(tmp_path / "out")[-1]["time_s"]), abs=1.5
     )
 
 
@@ -253,6 +255,13 @@ def test_free_domain_is_one_in_which_nobody_listens(monkeypatch):
     assert demo._free_domain() not in taken
     for socket in sockets:
         socket.close()
+
+
+@pytest.mark.parametrize(("count", "rate"), [(3, 1.0), (61, 0.0)])
+def test_pictures_can_be_looked_at(tmp_path, count, rate):
+    for index in range(count):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((8, 8, 3), np.uint8))
+    assert demo._choose_source(str(tmp_path), Console()).rate == rate
 
 
 @pytest.mark.skipif(shutil.which("ros2") is None, reason="ros2cli is not here")
