@@ -1,0 +1,70 @@
+"""What was measured on what."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).absolute().parents[1]
+PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "ros-rclpy", "ros-fastrtps")
+
+
+def machine() -> dict[str, Any]:
+    """Describe processor, memory, kernel and interpreter."""
+    return {
+        "processor": _field("/proc/cpuinfo", "model name") or platform.machine(),
+        "cores": os.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "virtual": "hypervisor" in (_field("/proc/cpuinfo", "flags") or "").split(),
+        "python": platform.python_version(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries in this environment, and the ROS 2 distribution."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    if "ROS_DISTRO" in os.environ:
+        found["ros_distro"] = os.environ["ROS_DISTRO"]
+    return found
+
+
+def source() -> dict[str, Any]:
+    """Return commit and time; ``changed``: the package is not as it was committed."""
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = bool(_git("status", "--porcelain", "--", "emotion_perception", "models"))
+    except (OSError, subprocess.CalledProcessError):
+        commit, changed = None, None
+    return {
+        "commit": commit,
+        "changed": changed,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def _field(path: str, name: str) -> str | None:
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return None

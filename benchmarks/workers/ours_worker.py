@@ -1,0 +1,40 @@
+"""This package's pipeline as a worker."""
+
+import argparse
+
+import cv2
+from protocol import Stages, private_output, serve
+
+from emotion_perception.faces.mtcnn import MtcnnDetector
+from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.valence.backends import OnnxBackend
+
+
+def main() -> None:
+    """Judge frames until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("frames")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--min-face-size", type=int, required=True)
+    chosen = parser.parse_args()
+    answers = private_output()
+    cv2.setNumThreads(chosen.threads)
+    stages = Stages()
+    stages.watch(MtcnnDetector, "detect", "detection")
+    stages.watch(MtcnnDetector, "refine", "detection")
+    stages.watch(FacePreprocessing, "align", "crop")
+    stages.watch(OnnxBackend, "logits", "network")
+    pipeline = ReactionPipeline(threads=chosen.threads, min_face_size=chosen.min_face_size)
+    pipeline.warm_up()
+    serve(
+        chosen.frames,
+        lambda frame: [reaction.reaction.name.lower() for reaction in pipeline.run(frame)],
+        stages,
+        ["numpy", "onnxruntime", "opencv-python-headless"],
+        answers,
+    )
+
+
+if __name__ == "__main__":
+    main()
