@@ -54,6 +54,19 @@ def source() -> dict[str, Any]:
     }
 
 
+def memory_mb(pid: int) -> dict[str, float]:
+    """Return the memory of a process: resident, proportional (what is shared is divided), peak."""
+    process = Path("/proc") / str(pid)
+    text = (process / "smaps_rollup").read_text() + (process / "status").read_text()
+    fields = {"Rss:": "rss_mb", "Pss:": "pss_mb", "VmHWM:": "peak_rss_mb"}
+    lines = [line.split() for line in text.splitlines()]
+    return {
+        fields[words[0]]: int(words[1]) * 1024 / 1e6
+        for words in lines
+        if words and words[0] in fields
+    }
+
+
 def _git(*arguments: str) -> str:
     done = subprocess.run(
         ["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True

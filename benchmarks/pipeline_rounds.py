@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import children, peers
 from benchmarks.children import Child, ChildError
+from benchmarks.machine import memory_mb
 from benchmarks.samples import summary
 
 WORKERS = Path(__file__).absolute().parent / "workers"
@@ -94,11 +95,12 @@ def compare(
                         judged[contender].append(answer)
                     except ChildError as error:
                         _give_up(contender, error, workers, entries, say)
+        for contender, worker in workers.items():
+            memory = {name: round(mb, 1) for name, mb in memory_mb(worker.pid).items()}
+            entries[contender] |= {**_figures(judged[contender]), **memory}
     finally:
         for worker in workers.values():
             worker.close()
-    for contender in workers:
-        entries[contender] |= _figures(judged[contender])
     _add_ratios(list(entries.values()))
     return list(entries.values())
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import children
 from benchmarks.children import Child, ChildError
+from benchmarks.machine import memory_mb
 from benchmarks.samples import summary
 
 ROOT = Path(__file__).absolute().parents[1]
@@ -91,7 +92,7 @@ def _session(
         messages = [_first(listener, child)]
         while len(messages) < MEMORY_AFTER:
             messages.append(listener.answer(START_S))
-        memory = _memory_mb(child.pid)
+        memory = memory_mb(child.pid)
         listener.answers()
         began, busy = time.monotonic(), _processor_s(child.pid)
         time.sleep(seconds)
@@ -132,19 +133,6 @@ def _figures(sessions: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         figures[name] = summary([session[name] for session in sessions])
     figures["samples_latency_ms"] = [round(value, 3) for value in latencies]
     return figures
-
-
-def _memory_mb(pid: int) -> dict[str, float]:
-    """Return the memory of a process: resident, its share of what is shared, and the peak."""
-    process = Path("/proc") / str(pid)
-    text = (process / "smaps_rollup").read_text() + (process / "status").read_text()
-    fields = {"Rss:": "rss_mb", "Pss:": "pss_mb", "VmHWM:": "peak_rss_mb"}
-    lines = [line.split() for line in text.splitlines()]
-    return {
-        fields[words[0]]: int(words[1]) * 1024 / 1e6
-        for words in lines
-        if words and words[0] in fields
-    }
 
 
 def _processor_s(pid: int) -> float:

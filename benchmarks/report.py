@@ -83,7 +83,7 @@ def _pipeline(result: dict[str, Any]) -> str:
     rows = []
     for entry in result.get("pipeline", []):
         if "error" in entry:
-            rows.append((_name(entry), f"can't run: {entry['error']}", "", "", "", ""))
+            rows.append((_name(entry), f"can't run: {entry['error']}", "", "", "", "", ""))
             continue
         ms, ratio = entry["ms"], entry.get("times_as_long")
         compared = "1"
@@ -91,9 +91,9 @@ def _pipeline(result: dict[str, Any]) -> str:
             compared = "{median:.2f} ({least_block:.2f} to {greatest_block:.2f})".format(**ratio)
         rows.append(
             (_name(entry), f"{ms['median']:.1f}", f"{ms['mean']:.1f}", f"{ms['p99']:.1f}",
-             f"{entry['frames_per_s']:.1f}", compared)
+             f"{entry['frames_per_s']:.1f}", compared, f"{entry['rss_mb']:.0f}")
         )  # fmt: skip
-    head = ["one frame", "median ms", "mean ms", "p99 ms", "frames/s", "times as long"]
+    head = ["one frame", "median ms", "mean ms", "p99 ms", "frames/s", "times as long", "memory MB"]
     return _titled("Frame to reaction", head, rows)
 
 

@@ -62,6 +62,7 @@ def test_pipeline_with_two_threads_and_with_one(result):
         assert set(entry["stages_ms"]) == {"detection", "crop", "network", "rest"}
         means = [stage["mean"] for stage in entry["stages_ms"].values()]
         assert sum(means) == pytest.approx(ms["mean"], rel=0.01)
+        assert entry["rss_mb"] > 0
         assert entry["faces_per_frame"] == {"1": result["clip"]["frames"]}
         assert sum(entry["says_of_main_face"].values()) == result["clip"]["frames"]
     ratio = result["pipeline"][1]["times_as_long"]
