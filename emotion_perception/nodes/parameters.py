@@ -97,6 +97,8 @@ PARAMETERS: tuple[Spec, ...] = (
     Spec("autostart", False, "Configure and activate without a lifecycle manager.", Change.START),
     Spec("image_transport", "raw", "Kind of image topic: raw or compressed.",
          pattern="raw|compressed"),
+    Spec("decoder", "builtin", "What decodes images: builtin, or the distribution's cv_bridge.",
+         pattern="builtin|cv_bridge"),
     Spec("qos_reliability", "auto", "Reliability asked of the image publisher; auto asks for "
          "reliable and falls back to best_effort when a publisher offers no more.",
          pattern="auto|best_effort|reliable|system_default"),
@@ -122,6 +124,22 @@ PARAMETERS: tuple[Spec, ...] = (
     Spec("patient_id", "", "Pseudonym copied into every message.", Change.LIVE,
          pattern=r"[A-Za-z0-9_.-]{0,64}"),
 )  # fmt: skip
+
+
+def help_text(node: str, purpose: str, table: Sequence[Spec] = PARAMETERS) -> str:
+    """Return what ``--help`` prints for a node."""
+    lines = [
+        f"usage: ros2 run emotion_perception {node} [--ros-args -p NAME:=VALUE -r FROM:=TO ...]",
+        "",
+        purpose,
+        "",
+        "parameters:",
+    ]
+    for spec in table:
+        bounds = "" if spec.low is None else f" ({spec.low:g} to {spec.high:g})"
+        lines.append(f"  {spec.name} (default {spec.default!r})")
+        lines.append(f"      {spec.description}{bounds} Changes {spec.change.value}.")
+    return "\n".join(lines)
 
 
 def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[str]:

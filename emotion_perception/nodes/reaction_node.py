@@ -22,11 +22,12 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from emotion_perception.faces.face import FaceDetector
 from emotion_perception.faces.model_files import ModelError
-from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
+from emotion_perception.image.decode import ImageError
 from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
 from emotion_perception.nodes.messages import bgr_image, face_reactions, user_reaction
-from emotion_perception.nodes.parameters import check_changes, declare_parameters
+from emotion_perception.nodes.parameters import check_changes, declare_parameters, help_text
 from emotion_perception.nodes.statistics import Statistics
 from emotion_perception.nodes.worker import NewestItemWorker
 from emotion_perception.pipeline import ReactionPipeline
@@ -51,7 +52,7 @@ OVERRIDABLE = (
 
 
 class ReactionNode(LifecycleNode):
-    """Judges the newest camera image; see docs/interface.md for topics and parameters.
+    """Judges the newest camera image; the README has its topics and parameters.
 
     Threads: the executor's runs every callback and never touches pixels; one worker, alive while
     the node is active, decodes, judges and publishes.
@@ -89,6 +90,7 @@ class ReactionNode(LifecycleNode):
         """Load and warm up the networks."""
         started = time.monotonic()
         try:
+            self._decode = decoder(self._parameter("decoder"))
             pipeline = self._make_pipeline()
             pipeline.warm_up()
         except (ModelError, ValueError) as error:
@@ -225,11 +227,7 @@ class ReactionNode(LifecycleNode):
             pipeline.checkpoint.confidence_threshold if threshold < 0 else threshold
         )
         try:
-            frame = (
-                decode_compressed(message)
-                if isinstance(message, CompressedImage)
-                else decode_image(message)
-            )
+            frame = self._decode(message)
         except ImageError as error:
             self._statistics.count("bad", str(error))
             self._log_now_and_then("bad", f"image skipped: {error}")
@@ -349,6 +347,9 @@ class ReactionNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(help_text("reaction_node", "Judges camera images and publishes user_reaction."))
+        return 0
     rclpy.init(args=args)
     node = ReactionNode()
     try:

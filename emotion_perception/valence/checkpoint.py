@@ -138,6 +138,14 @@ def write_card(directory: Path, fields: dict[str, Any]) -> None:
     write_atomically(directory / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
+def record_figures(checkpoint: Checkpoint, name: str, figures: dict[str, Any]) -> None:
+    """Write measured figures into the card of a checkpoint, under ``figures.name``."""
+    path = checkpoint.directory / CARD_FILE
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card.setdefault("figures", {})[name] = figures
+    write_atomically(path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that nobody ever sees half of it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -306,6 +306,21 @@ def test_wrong_model_is_refused_and_can_be_corrected(bench, frames, tmp_path):
     assert b.ask(bgr_image(header(), frames[0])).reaction == UserReaction.POSITIVE
 
 
+def test_cv_bridge_where_it_is_not_is_refused(bench):
+    try:
+        import cv_bridge  # noqa: F401
+    except ImportError:
+        assert bench([("decoder", "cv_bridge")]).node.trigger_configure() != OK
+    else:
+        pytest.skip("cv_bridge is installed")
+
+
+def test_cv_bridge_sees_the_same(bench, frames):
+    pytest.importorskip("cv_bridge")
+    b = bench([("decoder", "cv_bridge")]).start()
+    assert b.ask(bgr_image(header(), frames[0])).reaction == UserReaction.POSITIVE
+
+
 def test_missing_yunet_file_is_refused(bench):
     b = bench([("detector", "yunet"), ("yunet_model", "nowhere.onnx")])
     assert b.node.trigger_configure() == TransitionCallbackReturn.FAILURE

@@ -32,7 +32,8 @@ def main(path: str, reliability: str) -> None:
     node.create_subscription(UserReaction, "user_reaction", note, 10)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    threading.Thread(target=executor.spin, daemon=True).start()
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
     for frame in open_source(path):
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id=str(frame.index))
         for _ in range(100):
@@ -41,6 +42,8 @@ def main(path: str, reliability: str) -> None:
                 break
         answered.clear()
     executor.shutdown()
+    spinning.join()
+    node.destroy_node()
     rclpy.shutdown()
 
 

@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from emotion_perception.image.demo_clip import DEMO_SPANS, make_demo_clip
 from emotion_perception.msg import FaceReactionArray, UserReaction
 
-VIDEOS = Path(os.environ.get("EMOTION_PERCEPTION_DATA", "../shared/data")) / "videos"
+VIDEOS = Path(os.environ.get("EMOTION_PERCEPTION_DATA", "../shared/data")).resolve() / "videos"
 NAMES = {
     UserReaction.UNKNOWN: "unknown",
     UserReaction.NEGATIVE: "negative",
@@ -31,6 +31,7 @@ NAMES = {
 def process(*arguments, **environment):
     child = subprocess.Popen(
         [sys.executable, *arguments], env={**os.environ, **environment},
+        cwd=Path(__file__).parent,  # -m in the checkout would find the package without messages
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -47,8 +48,8 @@ class Listener:
         self.node = rclpy.create_node("listener")
         self.reactions, self.faces = {}, {}
         subscribe = self.node.create_subscription
-        subscribe(UserReaction, "/user_reaction", self.on_reaction, 100)
-        subscribe(FaceReactionArray, "/reaction_node/faces", self.on_faces, 100)
+        subscribe(UserReaction, "/user_reaction", self.on_reaction, 1000)
+        subscribe(FaceReactionArray, "/reaction_node/faces", self.on_faces, 1000)
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
@@ -58,12 +59,18 @@ class Listener:
     def on_faces(self, message):
         self.faces[int(message.header.frame_id)] = len(message.faces)
 
-    def listen_until_end_of(self, child, seconds):
+    def listen_until_end_of(self, child, node, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end and child.poll() is None:
+            assert node.poll() is None, node.communicate()[0]
             self.executor.spin_once(timeout_sec=0.1)
-        for _ in range(20):
+        # Until nothing has come for a second: what was sent may still be on its way.
+        quiet_since, before = time.monotonic(), 0
+        while time.monotonic() - quiet_since < 1:
             self.executor.spin_once(timeout_sec=0.05)
+            count = len(self.reactions) + len(self.faces)
+            if count != before:
+                quiet_since, before = time.monotonic(), count
         assert child.poll() == 0, child.communicate()[0]
 
 
@@ -76,10 +83,10 @@ def play(domain_id):
 
     def run(path, reliability="RELIABLE"):
         listener = Listener()
-        with process(*node, **domain):
+        with process(*node, **domain) as running:
             player = Path(__file__).with_name("play.py")
             with process(str(player), str(path), reliability, **domain) as child:
-                listener.listen_until_end_of(child, 240)
+                listener.listen_until_end_of(child, running, 240)
         listener.executor.shutdown()
         listener.node.destroy_node()
         return listener

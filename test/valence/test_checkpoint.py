@@ -8,7 +8,7 @@ import pytest
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.models import find_model
 from emotion_perception.valence.backends import OnnxBackend, TorchBackend, load_network
-from emotion_perception.valence.checkpoint import load_checkpoint, write_card
+from emotion_perception.valence.checkpoint import load_checkpoint, record_figures, write_card
 from emotion_perception.valence.labels import CLASSES
 
 
@@ -32,6 +32,13 @@ def test_round_trip(checkpoint_dir):
     assert (checkpoint.name, checkpoint.version) == ("tiny", "1.2.3")
     assert checkpoint.temperature == 1.5
     assert checkpoint.model_id.startswith("tiny-1.2.3+")
+
+
+def test_figures_can_be_recorded(checkpoint_dir):
+    record_figures(load_checkpoint(checkpoint_dir), "somewhere", {"accuracy": 0.5})
+    again = load_checkpoint(checkpoint_dir)
+    assert again.figures == {"somewhere": {"accuracy": 0.5}}
+    assert again.name == "tiny"
 
 
 def test_onnx_and_torch_agree(checkpoint_dir):
