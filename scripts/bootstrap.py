@@ -74,24 +74,17 @@ def main() -> int:
     parser.add_argument("command", choices=["build", "demo", "test", "bench"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed to what is run")
     chosen = parser.parse_args()
-    try:
-        setup = find_setup()
-        if (
-            setup.python.resolve() != Path(sys.executable).resolve()
-            or sys.prefix != sys.base_prefix
-        ):
-            os.execv(setup.python, [str(setup.python), *sys.argv])
-        extras: tuple[str, ...] = ()
-        if chosen.command in ("test", "bench"):
-            extras = ("torch", "train", "test")
-        elif chosen.command == "demo" and has_nvidia_gpu():
-            extras = ("torch",)
-        env = prepare(setup, extras)
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+
+    setup = find_setup()
+    if setup.python.resolve() != Path(sys.executable).resolve() or sys.prefix != sys.base_prefix:
+        os.execv(setup.python, [str(setup.python), *sys.argv])
+    extras: tuple[str, ...] = ()
+    if chosen.command in ("test", "bench"):
+        extras = ("torch", "train", "test")
+    elif chosen.command == "demo" and has_nvidia_gpu():
+        extras = ("torch",)
+    env = prepare(setup, extras)
+
     if chosen.command == "test":
         return run_tests(setup, env, chosen.arguments)
     if chosen.command == "demo":
@@ -102,4 +95,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except SetupError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

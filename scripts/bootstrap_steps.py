@@ -172,6 +172,7 @@ def discard(setup: Setup) -> None:
 
 def discard_half_done(setup: Setup) -> None:
     """Remove what a killed step has left behind: nobody knows what is missing in it."""
+    shutil.rmtree(setup.folder.with_suffix(".discarded"), ignore_errors=True)
     begun = setup.stamps / "begun"
     if begun.is_file() and begun.read_text() == "build":
         shutil.rmtree(setup.folder / "ws", ignore_errors=True)
