@@ -100,9 +100,11 @@ class ReactionNode(LifecycleNode):
         if pipeline.device_warning:
             self.get_logger().warning(pipeline.device_warning)
         self._pipeline = pipeline
-        depth = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        self._reactions = self.create_lifecycle_publisher(UserReaction, "user_reaction", depth)
-        self._faces = self.create_lifecycle_publisher(FaceReactionArray, "~/faces", depth)
+        # Deep enough that what a loaded machine lost is still there to be sent again: Fast DDS
+        # asks for it only every 3 s.
+        answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+        self._reactions = self.create_lifecycle_publisher(UserReaction, "user_reaction", answers)
+        self._faces = self.create_lifecycle_publisher(FaceReactionArray, "~/faces", answers)
         self._debug = self.create_lifecycle_publisher(
             Image, "~/debug_image", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         )

@@ -59,14 +59,23 @@ class Listener:
     def on_faces(self, message):
         self.faces[int(message.header.frame_id)] = len(message.faces)
 
+    def wait_for_node(self, node):
+        end = time.monotonic() + 60
+        topics = ("/user_reaction", "/reaction_node/faces")
+        while not all(self.node.count_publishers(topic) for topic in topics):
+            assert node.poll() is None, node.communicate()[0]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(1.0)  # it has to discover this listener too
+
     def listen_until_end_of(self, child, node, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end and child.poll() is None:
             assert node.poll() is None, node.communicate()[0]
             self.executor.spin_once(timeout_sec=0.1)
-        # Until nothing has come for a second: what was sent may still be on its way.
+        # Fast DDS sends again what was lost with its next heartbeat, every 3 s.
         quiet_since, before = time.monotonic(), 0
-        while time.monotonic() - quiet_since < 1:
+        while time.monotonic() - quiet_since < 4:
             self.executor.spin_once(timeout_sec=0.05)
             count = len(self.reactions) + len(self.faces)
             if count != before:
@@ -84,6 +93,7 @@ def play(domain_id):
     def run(path, reliability="RELIABLE"):
         listener = Listener()
         with process(*node, **domain) as running:
+            listener.wait_for_node(running)
             player = Path(__file__).with_name("play.py")
             with process(str(player), str(path), reliability, **domain) as child:
                 listener.listen_until_end_of(child, running, 240)
@@ -131,7 +141,9 @@ def test_smile(play):
 
 def test_cartoon_has_nobody(play):
     listener = play(video("pyfeat/no_face.mp4"))
-    assert sorted(listener.reactions) == list(range(98))
+    # OpenCV decodes 95 to 98 frames of it, depending on its version.
+    assert sorted(listener.reactions) == list(range(len(listener.reactions)))
+    assert len(listener.reactions) >= 95
     assert {m.reason for m in listener.reactions.values()} == {UserReaction.REASON_NO_FACE}
     assert {m.reaction for m in listener.reactions.values()} == {UserReaction.UNKNOWN}
 
