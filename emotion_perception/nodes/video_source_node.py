@@ -13,7 +13,7 @@ import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
@@ -88,9 +88,13 @@ class VideoSourceNode(Node):
         self._done = Future()
         self._thread: threading.Thread | None = None
         self._published = 0
+        # Made first, because rclpy can't once a signal has come; kept to the end, because the
+        # thread in which rclpy handles a signal still uses it while this node is destroyed.
+        self._executor = SingleThreadedExecutor(context=self.context)
 
     def run(self) -> int:
         """Play the source; returns the exit code: 1 for a source or option that can't be used."""
+        self._executor.add_node(self)
         try:
             source = self._open()
         except SourceError as error:
@@ -122,13 +126,13 @@ class VideoSourceNode(Node):
             target=self._run, args=(source,), name="player", daemon=True
         )
         self._thread.start()
-        rclpy.spin_until_future_complete(self, self._done)
+        self._executor.spin_until_future_complete(self._done)
         return int(self._done.result()) if self._done.done() else 0
 
     def stop(self) -> None:
         """End the playing thread."""
         self._stop.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
     # The player's thread.
@@ -213,17 +217,24 @@ class VideoSourceNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Play the source until its end, or until the node is told to stop."""
-    rclpy.init(args=args)
-    node = VideoSourceNode()
+    node = None
     try:
+        rclpy.init(args=args)
+        node = VideoSourceNode()
         return node.run()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        return 0  # rclpy's complaint that it was told to stop before it began to spin
     finally:
-        # A second Ctrl-C must not break this; launch and the terminal may both send one.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        node.stop()
-        node.destroy_node()
+        # A second signal must not break this; launch and the terminal may both send one.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            node.stop()
+            node.destroy_node()
         rclpy.try_shutdown()
 
 

@@ -90,7 +90,7 @@ def stamps(images):
 
 def end_of(process, timeout=20.0):
     output = process.communicate(timeout=timeout)[0]
-    assert "Traceback" not in output
+    assert "Traceback" not in output, output
     return process.returncode, output
 
 
