@@ -119,8 +119,7 @@ PARAMETERS: tuple[Spec, ...] = (
     Spec("min_face_size", 40, "Side in pixels of the smallest face that is looked for.",
          Change.LIVE, low=20, high=1000),
     Spec("detection_thresholds", [0.6, 0.7, 0.7], "Scores that the three stages of MTCNN ask for.",
-         Change.LIVE,
-         low=0.0, high=1.0, length=3),
+         Change.LIVE, low=0.01, high=0.99, length=3),
     Spec("patient_id", "", "Pseudonym copied into every message.", Change.LIVE,
          pattern=r"[A-Za-z0-9_.-]{0,64}"),
 )  # fmt: skip

@@ -109,6 +109,22 @@ class Augmentation:
         return torch.where(mask, fill, images)
 
 
+PRESETS = {
+    "strong": Augmentation(),
+    # For the last epochs: closer to what most faces look like, so that the network settles there.
+    "mild": Augmentation(
+        roll=12.0,
+        strong_roll_share=0.05,
+        zoom=0.15,
+        shift=0.06,
+        dark=0.08,
+        low_resolution=0.08,
+        blur=0.05,
+        occlusion=0.15,
+    ),
+}
+
+
 def _uniform(n: int, device: torch.device) -> Tensor:
     """Return n numbers in [-1, 1]."""
     return torch.rand(n, device=device) * 2 - 1

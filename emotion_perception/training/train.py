@@ -59,6 +59,7 @@ class TrainingOptions:
 def train(
     data: Path, runs: Path, output: Path, version: str, options: TrainingOptions,
     resume: Path | None = None,
+    start_from: Path | None = None,
 ) -> None:  # fmt: skip
     """Train on the train split, choose the epoch and the temperature on the validation split.
 
@@ -71,6 +72,7 @@ def train(
         version: of the new weights.
         options: settings.
         resume: Lightning checkpoint of a broken run to continue.
+        start_from: Lightning checkpoint of a finished run whose weights this one starts with.
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already; choose another --output")
@@ -95,6 +97,8 @@ def train(
         runs, "best-{epoch}", monitor="val_accuracy", mode="max", save_last=True,
         save_on_exception=True,
     )  # fmt: skip
+    if start_from is not None:
+        module.load_state_dict(torch.load(start_from, weights_only=True)["state_dict"])
     share = options.batch_size // options.devices
     callbacks: list[Callback] = [
         best,
@@ -141,6 +145,7 @@ def train(
                 "images": len(training.images),
                 "chosen_on": "PublicTest (accuracy of the epoch, temperature)",
                 "best_epoch": epoch,
+                "started_from": start_from.name if start_from else None,
                 "options": _plain(asdict(options)),
                 "software": {
                     "emotion_perception": emotion_perception.__version__,
