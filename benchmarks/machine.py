@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,33 @@ def source() -> dict[str, Any]:
         "changed": changed,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+class Others:
+    """What other processes take of the processor while something is measured."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._all, self._ours = _busy_s(), _own_s()
+
+    def share(self) -> float:
+        """Return their mean share of all cores so far; children must have ended to count as ours."""
+        others = (_busy_s() - self._all) - (_own_s() - self._ours)
+        took = (time.monotonic() - self._started) * (os.cpu_count() or 1)
+        return round(max(0.0, others / took), 3)
+
+
+def _busy_s() -> float:
+    """Return the seconds that all cores together have worked for anybody."""
+    first, _, _ = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, first.split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    """Return the seconds that this process and its ended children have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -55,7 +55,11 @@ def _machine(result: dict[str, Any]) -> str:
             f"{machine['processor']}, {machine['cores_used']} of {machine['cores']} cores"
             f"{virtual}, {machine['memory_gb']} GB, {machine['kernel']}",
         ),
-        ("load before", f"{machine['load_average_before']}"),
+        (
+            "other load",
+            f"load average {machine['load_average_before']} before; other processes took "
+            f"{100 * machine['share_of_others']:.0f} % of the cores meanwhile",
+        ),
         ("versions", f"Python {machine['python']}, {versions}"),
         ("model", result["model_id"]),
         ("frames", "{name}: {frames} of {width}x{height}".format(**result["clip"])),

@@ -93,6 +93,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     result["versions"] = machine.versions()
     if result["machine"]["load_average_before"] > QUIET_LOAD:
         say(f"the machine is busy (load {result['machine']['load_average_before']}): times will be")
+    others = machine.Others()
     with tempfile.TemporaryDirectory() as temporary:
         frames_file = Path(temporary) / "frames.npy"
         frames = write_frames(frames_file, chosen.clip, 12 if chosen.quick else None)
@@ -111,6 +112,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             )
         if "node" in chosen.only:
             result["node"] = measure_node(frames_file, chosen)
+    result["machine"]["share_of_others"] = others.share()
     os.sched_setaffinity(0, before)
     result["targets"] = targets(result)
     result["took_s"] = round(time.monotonic() - started)

@@ -46,6 +46,7 @@ def test_says_what_was_measured_on_what(result):
     machine = result["machine"]
     assert 1 <= machine["cores_used"] <= 2
     assert machine["processor"]
+    assert 0 <= machine["share_of_others"] <= 1
     assert machine["python"]
     assert {"numpy", "onnxruntime"} <= set(result["versions"])
     assert (result["clip"]["width"], result["clip"]["height"]) == (640, 480)
