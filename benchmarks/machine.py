@@ -63,7 +63,7 @@ class Others:
         self._all, self._ours = _busy_s(), _own_s()
 
     def share(self) -> float:
-        """Return their mean share of all cores so far; children must have ended to count as ours."""
+        """Return their mean share of all cores so far; only children that ended count as ours."""
         others = (_busy_s() - self._all) - (_own_s() - self._ours)
         took = (time.monotonic() - self._started) * (os.cpu_count() or 1)
         return round(max(0.0, others / took), 3)
