@@ -23,7 +23,9 @@ from std_msgs.msg import Header
 from emotion_perception.image.playback import Pacer, open_any_source, timed_frames
 from emotion_perception.image.source import FrameSource, SourceError
 from emotion_perception.nodes.messages import bgr_image
-from emotion_perception.nodes.parameters import Change, Spec, declare_parameters
+from emotion_perception.nodes.parameters import Change, Spec, declare_parameters, help_text
+
+_PURPOSE = "Publishes a webcam, video, GIF, image or folder of images as image_raw."
 
 RETRY_S = 1.0
 """A lost webcam is opened again this often."""
@@ -217,6 +219,9 @@ class VideoSourceNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Play the source until its end, or until the node is told to stop."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(help_text("video_source_node", _PURPOSE, VIDEO_SOURCE_PARAMETERS))
+        return 0
     node = None
     try:
         rclpy.init(args=args)

@@ -290,6 +290,13 @@ def test_webcam_that_cannot_be_opened_at_start(listener, monkeypatch):
     node.destroy_node()
 
 
+def test_help_lists_the_parameters(capsys):
+    assert video_source_node.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for spec in video_source_node.VIDEO_SOURCE_PARAMETERS:
+        assert spec.name in out
+
+
 def test_parameters_are_described_and_fixed(listener):
     node = make_node(source="x")
     for spec in video_source_node.VIDEO_SOURCE_PARAMETERS:
