@@ -10,9 +10,9 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage
 
-from emotion_perception.image.decode import decode_image
+from emotion_perception.image.decode import decode_compressed
 from emotion_perception.live_view import Progress
 from emotion_perception.msg import UserReaction
 from emotion_perception.reaction.reaction import Reaction, Reason
@@ -39,7 +39,8 @@ class DemoClient(Node):
         # Deep queues: the demonstration must not lose what it is to show.
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(UserReaction, "user_reaction", self._on_reaction, qos)
-        self.create_subscription(Image, f"{_MANAGED_NODE}/debug_image", self._on_image, qos)
+        topic = f"{_MANAGED_NODE}/debug_image/compressed"
+        self.create_subscription(CompressedImage, topic, self._on_image, qos)
 
     def configure_and_activate(self, wait: Callable[[Callable[[], bool]], bool]) -> bool:
         """Bring the reaction node to work, as a lifecycle manager does.
@@ -63,9 +64,9 @@ class DemoClient(Node):
         self.last_arrival = time.monotonic()
         self._progress.add(sample_from(message), message.model_id)
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: CompressedImage) -> None:
         self.last_arrival = time.monotonic()
-        self._recorder.add(_seconds(message.header.stamp), decode_image(message))
+        self._recorder.add(_seconds(message.header.stamp), decode_compressed(message))
 
 
 def sample_from(message: UserReaction) -> Sample:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import array
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from emotion_perception.msg import FaceReaction as FaceReactionMessage
@@ -83,6 +84,14 @@ def bgr_image(header: Header, frame: NDArray[np.uint8]) -> Image:
     pixels.frombytes(np.ascontiguousarray(frame).data)
     message.data = pixels
     return message
+
+
+def jpeg_image(header: Header, frame: NDArray[np.uint8], quality: int = 85) -> CompressedImage:
+    """Compress a uint8 BGR frame (H, W, 3) as JPEG."""
+    data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    pixels = array.array("B")
+    pixels.frombytes(np.ascontiguousarray(data).data)
+    return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=pixels)
 
 
 def _fill(

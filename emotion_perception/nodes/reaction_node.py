@@ -26,7 +26,7 @@ from emotion_perception.image.decode import ImageError
 from emotion_perception.msg import FaceReactionArray, UserReaction
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
-from emotion_perception.nodes.messages import bgr_image, face_reactions, user_reaction
+from emotion_perception.nodes.messages import bgr_image, face_reactions, jpeg_image, user_reaction
 from emotion_perception.nodes.parameters import check_changes, declare_parameters, help_text
 from emotion_perception.nodes.statistics import Statistics
 from emotion_perception.nodes.worker import NewestItemWorker
@@ -105,8 +105,10 @@ class ReactionNode(LifecycleNode):
         answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
         self._reactions = self.create_lifecycle_publisher(UserReaction, "user_reaction", answers)
         self._faces = self.create_lifecycle_publisher(FaceReactionArray, "~/faces", answers)
-        self._debug = self.create_lifecycle_publisher(
-            Image, "~/debug_image", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        images = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+        self._debug = self.create_lifecycle_publisher(Image, "~/debug_image", images)
+        self._debug_jpeg = self.create_lifecycle_publisher(
+            CompressedImage, "~/debug_image/compressed", images
         )
         self._state = "inactive"
         self.get_logger().info(
@@ -247,9 +249,15 @@ class ReactionNode(LifecycleNode):
         )
         self._faces.publish(face_reactions(message.header, reactions, size, model_id))
         self._statistics.image_judged(latency)
-        if self._debug.get_subscription_count() > 0:
+        raw = self._debug.get_subscription_count() > 0
+        jpeg = self._debug_jpeg.get_subscription_count() > 0
+        if raw or jpeg:
             caption = f"{latency * 1e3:.0f} ms  {self._statistics.rate_out():.0f} frames/s"
-            self._debug.publish(bgr_image(message.header, pipeline.draw(frame, reactions, caption)))
+            drawn = pipeline.draw(frame, reactions, caption)
+            if raw:
+                self._debug.publish(bgr_image(message.header, drawn))
+            if jpeg:
+                self._debug_jpeg.publish(jpeg_image(message.header, drawn))
 
     def _on_failure(self, error: Exception) -> None:
         if not self.context.ok():
@@ -322,7 +330,7 @@ class ReactionNode(LifecycleNode):
                 for name, types in self.get_topic_names_and_types()
                 if f"sensor_msgs/msg/{kind}" in types
                 and name != topic
-                and not name.endswith("/debug_image")
+                and "/debug_image" not in name
             )
             seen = f"; topics with images: {', '.join(others)}" if others else ""
             return f"{line}nobody publishes it; remap image_raw to the camera's topic{seen}"
@@ -343,7 +351,7 @@ class ReactionNode(LifecycleNode):
         self._stop()
         if self._pipeline is not None:
             self._pipeline = None
-            for publisher in (self._reactions, self._faces, self._debug):
+            for publisher in (self._reactions, self._faces, self._debug, self._debug_jpeg):
                 self.destroy_lifecycle_publisher(publisher)
 
 

@@ -19,6 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from emotion_perception.image.decode import decode_compressed
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.msg import FaceReactionArray, UserReaction
 from emotion_perception.nodes.messages import bgr_image
@@ -356,6 +357,17 @@ def test_debug_image_only_while_somebody_looks(bench, frames):
     image = np.frombuffer(b.debug[-1].data, np.uint8).reshape(480, 640, 3)
     assert (image != frames[0]).any()
     b.other.destroy_subscription(subscription)
+
+    pictures = []
+    topic = "reaction_node/debug_image/compressed"
+    b.other.create_subscription(CompressedImage, topic, pictures.append, 5)
+
+    def compressed():
+        b.ask(bgr_image(header(), frames[0]))
+        return bool(pictures)
+
+    assert wait(compressed)
+    assert decode_compressed(pictures[-1]).shape == (480, 640, 3)
 
 
 def test_silence_is_reported_with_the_remedy(bench):
