@@ -54,10 +54,9 @@ def _draw_face(canvas: NDArray[np.uint8], reaction: FaceReaction, scale: float) 
     if reaction.face_id:
         label = f"{reaction.face_id}  {label}"
     # Above the box, or inside it where there is no room.
-    line = int(18 * scale)
-    _text(
-        canvas, label, (max(2, x1), y1 - 6 if y1 > line + 6 else max(y1, 0) + line), colour, scale
-    )
+    line = int(20 * scale)
+    top = y1 - line if y1 >= line else max(y1, 0)
+    _label(canvas, label, (max(0, x1 - thickness // 2), top), line, colour, scale)
     bar, gap = max(3, int(9 * scale)), max(1, int(3 * scale))
     full = max(int(60 * scale), min(x2, width) - max(x1, 0))
     for row, (probability, verdict) in enumerate(
@@ -68,6 +67,25 @@ def _draw_face(canvas: NDArray[np.uint8], reaction: FaceReaction, scale: float) 
         cv2.rectangle(canvas, (left, top), (left + full, top + bar), (40, 40, 40), -1)
         end = left + round(full * float(probability))
         cv2.rectangle(canvas, (left, top), (end, top + bar), COLOURS[verdict], -1)
+
+
+def _label(
+    canvas: NDArray[np.uint8],
+    text: str,
+    corner: tuple[int, int],
+    height: int,
+    colour: tuple[int, int, int],
+    scale: float,
+) -> None:
+    """Write on a filled field: legible over hair as over a wall."""
+    size, weight = 0.5 * scale, max(1, round(1.3 * scale))
+    (width, ascent), _ = cv2.getTextSize(text, FONT, size, weight)
+    left = min(corner[0], max(0, canvas.shape[1] - width - 8))
+    cv2.rectangle(canvas, (left, corner[1]), (left + width + 8, corner[1] + height), colour, -1)
+    # Dark letters on light fields, light ones on dark fields.
+    ink = (0, 0, 0) if colour[1] > 120 else (255, 255, 255)
+    base = corner[1] + (height + ascent) // 2
+    cv2.putText(canvas, text, (left + 4, base), FONT, size, ink, weight, cv2.LINE_AA)
 
 
 def _text(
