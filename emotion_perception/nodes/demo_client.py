@@ -8,6 +8,7 @@ from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
@@ -19,6 +20,7 @@ from emotion_perception.reaction.reaction import Reaction, Reason
 from emotion_perception.recording import Sample, VideoRecorder
 
 _MANAGED_NODE = "reaction_node"
+_MATCH_S = 5.0
 
 
 class DemoClient(Node):
@@ -35,6 +37,8 @@ class DemoClient(Node):
         self._recorder = recorder
         self.last_arrival = 0.0
         """When something came last, seconds of time.monotonic; 0 before that."""
+        self._last_image = 0.0
+        self._matched: set[str] = set()
         self._manager = self.create_client(ChangeState, f"{_MANAGED_NODE}/change_state")
         # Deep queues: the demonstration must not lose what it is to show.
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -53,12 +57,28 @@ class DemoClient(Node):
         """
         if not wait(self._manager.service_is_ready):
             return False
-        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            request = ChangeState.Request(transition=Transition(id=transition))
-            answer = self._manager.call_async(request)
-            if not wait(answer.done) or not answer.result().success:
-                return False
-        return True
+        if not self._change(Transition.TRANSITION_CONFIGURE, wait):
+            return False
+        # Whatever comes before both sides know of each other is sent again only seconds later.
+        end = time.monotonic() + _MATCH_S
+        if not wait(lambda: len(self._matched) == 2 or time.monotonic() > end):
+            return False
+        return self._change(Transition.TRANSITION_ACTIVATE, wait)
+
+    def _change(self, transition: int, wait: Callable[[Callable[[], bool]], bool]) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer = self._manager.call_async(request)
+        return wait(answer.done) and bool(answer.result().success)
+
+    def _listen(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        self.create_subscription(
+            kind,
+            topic,
+            callback,
+            # A deep queue: the demonstration must not lose what it is to show.
+            QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE),
+            event_callbacks=SubscriptionEventCallbacks(matched=lambda _: self._matched.add(topic)),
+        )
 
     def _on_reaction(self, message: UserReaction) -> None:
         self.last_arrival = time.monotonic()

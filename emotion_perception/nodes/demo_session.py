@@ -18,6 +18,9 @@ START_S = 60.0
 QUIET_S = 0.7
 """When nothing has come for so long after the source's end, everything has come."""
 
+LATE_S = 4.0
+"""Reactions that the middleware lost may come so late; Fast DDS asks for them every 3 s."""
+
 
 class DemoError(RuntimeError):
     """The demonstration can't go on; says why, for a person."""
@@ -66,10 +69,10 @@ class Session:
         end = time.monotonic() + duration
         with View(self._console, self._progress, self._hint) as view:
             while not interrupted() and time.monotonic() < end and not self._over():
-                self._executor.spin_once(timeout_sec=0.05)
-                self._check_children()
-                self._pass_on_warnings()
-                view.refresh()
+                self._step(view)
+            late = time.monotonic() + LATE_S
+            while not interrupted() and self._client.behind and time.monotonic() < late:
+                self._step(view)
         if not self._progress.samples and not interrupted():
             raise DemoError(_story(self._source, "has shown no image that was judged"))
 
@@ -91,6 +94,12 @@ class Session:
         if not works and not interrupted():
             raise DemoError(_story(self._reaction, "can't start"))
         return works
+
+    def _step(self, view: View) -> None:
+        self._executor.spin_once(timeout_sec=0.05)
+        self._check_children()
+        self._pass_on_warnings()
+        view.refresh()
 
     def _over(self) -> bool:
         """Whether the source has ended and everything it sent has come back."""

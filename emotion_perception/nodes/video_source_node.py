@@ -30,6 +30,9 @@ _PURPOSE = "Publishes a webcam, video, GIF, image or folder of images as image_r
 RETRY_S = 1.0
 """A lost webcam is opened again this often."""
 
+SETTLE_S = 0.2
+"""So long after this node has found a subscriber, the subscriber has found this node, too."""
+
 WARN_EVERY_S = 10.0
 """A webcam that stays lost is reported this often."""
 
@@ -159,6 +162,8 @@ class VideoSourceNode(Node):
             while self._publisher.get_subscription_count() == 0:
                 if self._stop.wait(0.02):
                     return
+            if self._stop.wait(SETTLE_S):
+                return
         if source.live:
             self._play_webcam(source)
             return
