@@ -40,11 +40,14 @@ class DemoClient(Node):
         self._last_image = 0.0
         self._matched: set[str] = set()
         self._manager = self.create_client(ChangeState, f"{_MANAGED_NODE}/change_state")
-        # Deep queues: the demonstration must not lose what it is to show.
-        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(UserReaction, "user_reaction", self._on_reaction, qos)
-        topic = f"{_MANAGED_NODE}/debug_image/compressed"
-        self.create_subscription(CompressedImage, topic, self._on_image, qos)
+        self._listen(UserReaction, "user_reaction", self._on_reaction)
+        self._listen(CompressedImage, f"{_MANAGED_NODE}/debug_image/compressed", self._on_image)
+
+    @property
+    def behind(self) -> bool:
+        """Whether an image has come whose reaction has not."""
+        samples = self._progress.samples
+        return bool(self._last_image and (not samples or samples[-1].stamp < self._last_image))
 
     def configure_and_activate(self, wait: Callable[[Callable[[], bool]], bool]) -> bool:
         """Bring the reaction node to work, as a lifecycle manager does.
@@ -86,7 +89,8 @@ class DemoClient(Node):
 
     def _on_image(self, message: CompressedImage) -> None:
         self.last_arrival = time.monotonic()
-        self._recorder.add(_seconds(message.header.stamp), decode_compressed(message))
+        self._last_image = _seconds(message.header.stamp)
+        self._recorder.add(self._last_image, decode_compressed(message))
 
 
 def sample_from(message: UserReaction) -> Sample:
