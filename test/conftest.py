@@ -30,7 +30,7 @@ def spin_until():
     """Spin a node until a condition holds; fails the test when it takes too long."""
     executors = pytest.importorskip("rclpy.executors", reason="ROS 2 is not here")
 
-    def spin(node, predicate, timeout=10.0):
+    def spin(node, predicate, timeout=30.0):
         end = time.monotonic() + timeout
         # An executor of its own: the global one may be busy with another node of the test.
         executor = executors.SingleThreadedExecutor(context=node.context)

@@ -107,7 +107,7 @@ def test_launch_arguments_are_the_table():
         ({"patient_id": "007"}, {"patient_id": "007"}),
         ({"autostart": "true"}, {"autostart": True}),
         ({"autostart": "False"}, {"autostart": False}),
-        ({"detection_thresholds": "[0.5, 1, 0.7]"}, {"detection_thresholds": [0.5, 1.0, 0.7]}),
+        ({"detection_thresholds": "[0.5, 0.6, 0.7]"}, {"detection_thresholds": [0.5, 0.6, 0.7]}),
         # Other arguments of the launch file.
         ({"namespace": "robot", "video_source": "0"}, {}),
     ],
