@@ -146,13 +146,13 @@ def _network(network: dict[str, Any] | None) -> str:
     if network is None:
         return ""
     rows = [
-        (f"{run['crops']}", f"{run['threads']}", f"{run['ms']['median']:.3f}",
+        (f"{run['crops']}", f"{run['threads']}", "yes" if run["spins"] else "no",
+         f"{run['ms']['median']:.3f}",
          f"{run['ms']['p99']:.3f}", f"{run['ms_per_crop']:.3f}")
         for run in network["runs"]
     ]  # fmt: skip
-    return _titled(
-        "Valence network", ["crops", "threads", "median ms", "p99 ms", "ms a crop"], rows
-    )
+    head = ["crops", "threads", "threads spin", "median ms", "p99 ms", "ms a crop"]
+    return _titled("Valence network", head, rows)
 
 
 def _listed(counts: dict[str, int], form: str) -> str:

@@ -140,7 +140,9 @@ def targets(result: dict[str, Any]) -> list[dict[str, Any]]:
         found.append(("pipeline, frames/s", "at least", 60, ours["frames_per_s"]))
     for run in result.get("network", {}).get("runs", []):
         if run["threads"] == 2 and run["crops"] == 1:
-            found.append(("valence network, one crop, ms", "at most", 1.5, run["ms"]["median"]))
+            how = "ONNX Runtime's own settings" if run["spins"] else "as the node runs it"
+            name = f"valence network, one crop, {how}, ms"
+            found.append((name, "at most", 1.5, run["ms"]["median"]))
     node = result.get("node", {}).get("node")
     if node is not None:
         found.append(("node, start to first reaction, s", "at most", 3, node["start_s"]["median"]))
