@@ -151,9 +151,10 @@ class VideoSourceNode(Node):
         except SourceError as error:
             self.get_logger().error(str(error))
         except Exception as error:
-            # After Ctrl-C the publisher goes first.
             if self.context.ok():
                 self.get_logger().fatal(f"{type(error).__name__}: {error}")
+            else:
+                code = 0  # told to stop: the publisher went first
         finally:
             self._done.set_result(code)
 
