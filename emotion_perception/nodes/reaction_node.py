@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -360,15 +361,24 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
         print(help_text("reaction_node", "Judges camera images and publishes user_reaction."))
         return 0
-    rclpy.init(args=args)
-    node = ReactionNode()
+    node = None
     try:
+        rclpy.init(args=args)
+        node = ReactionNode()
         node.autostart()
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        # rclpy's complaint that it was told to stop while the node was being made
     finally:
-        node.destroy_node()
+        # A second signal must not break this; launch and the terminal both send one.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 
