@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--duration", type=_seconds, default=float("inf"),
-        help="end so many seconds after the start of the source; default: at its end, or Ctrl-C",
+        help="end so many seconds after the first reaction; default: at the end, or Ctrl-C",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
@@ -182,15 +182,18 @@ def _free_domain() -> int:
     Up to 101, because beyond it the ports belong to Linux's outgoing connections.
     """
     domains = random.sample(range(1, 102), 20)
-    for domain in domains:
-        port = 7400 + 250 * domain + 10  # of the first participant
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
-        ):
-            probe.bind(("", port))
-            return domain
-    return domains[0]
+    return next(filter(_is_free, domains), domains[0])
+
+
+def _is_free(domain: int) -> bool:
+    # The port of the discovery that all participants share, and those of the first four.
+    for offset in (0, 10, 12, 14, 16):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain + offset))
+            except OSError:
+                return False
+    return True
 
 
 def _keep_to_this_machine(domain: int, output: Path) -> None:

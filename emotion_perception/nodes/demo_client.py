@@ -35,6 +35,8 @@ class DemoClient(Node):
         super().__init__("reaction_demo")
         self._progress = progress
         self._recorder = recorder
+        self.first_arrival = 0.0
+        """When the first reaction came, seconds of time.monotonic; 0 before that."""
         self.last_arrival = 0.0
         """When something came last, seconds of time.monotonic; 0 before that."""
         self._last_image = 0.0
@@ -48,6 +50,11 @@ class DemoClient(Node):
         """Whether an image has come whose reaction has not."""
         samples = self._progress.samples
         return bool(self._last_image and (not samples or samples[-1].stamp < self._last_image))
+
+    @property
+    def others(self) -> bool:
+        """Whether there is a reaction node that is not the demonstration's."""
+        return bool(self.get_node_names().count(_MANAGED_NODE) > 1)
 
     def configure_and_activate(self, wait: Callable[[Callable[[], bool]], bool]) -> bool:
         """Bring the reaction node to work, as a lifecycle manager does.
@@ -85,6 +92,7 @@ class DemoClient(Node):
 
     def _on_reaction(self, message: UserReaction) -> None:
         self.last_arrival = time.monotonic()
+        self.first_arrival = self.first_arrival or self.last_arrival
         self._progress.add(sample_from(message), message.model_id)
 
     def _on_image(self, message: CompressedImage) -> None:

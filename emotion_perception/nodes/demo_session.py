@@ -13,7 +13,7 @@ from emotion_perception.nodes.demo_client import DemoClient
 from emotion_perception.nodes.processes import ChildProcess
 
 START_S = 60.0
-"""The reaction node must work after this long, models and GPU included."""
+"""The reaction node must work after this long, models and GPU included; the source as well."""
 
 QUIET_S = 0.7
 """When nothing has come for so long after the source's end, everything has come."""
@@ -66,9 +66,12 @@ class Session:
         self._console.print("starting the reaction node ...", style="dim")
         if not self._start(interrupted):
             return
-        end = time.monotonic() + duration
+        started = time.monotonic()
         with View(self._console, self._progress, self._hint) as view:
-            while not interrupted() and time.monotonic() < end and not self._over():
+            while not interrupted() and not self._over():
+                first = self._client.first_arrival
+                if time.monotonic() > (first + duration if first else started + START_S):
+                    break
                 self._step(view)
             late = time.monotonic() + LATE_S
             while not interrupted() and self._client.behind and time.monotonic() < late:
@@ -85,7 +88,10 @@ class Session:
                 if interrupted():
                     return False
                 if time.monotonic() > deadline:
-                    raise DemoError(_story(self._reaction, f"is not ready after {START_S:g} s"))
+                    what = f"is not ready after {START_S:g} s"
+                    if self._client.others:
+                        what += "; another one is in this ROS domain, choose one with --domain-id"
+                    raise DemoError(_story(self._reaction, what))
                 self._executor.spin_once(timeout_sec=0.05)
                 self._check_children()
             return True

@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -245,16 +246,14 @@ def test_demo_keeps_to_this_machine(monkeypatch, tmp_path):
 
 
 def test_free_domain_is_one_in_which_nobody_listens(monkeypatch):
-    taken = []
-    monkeypatch.setattr(demo.random, "sample", lambda *_: [7, 8, 9])
-    sockets = [demo.socket.socket(demo.socket.AF_INET, demo.socket.SOCK_DGRAM) for _ in range(2)]
-    for domain, socket in zip((7, 8), sockets, strict=True):
-        with contextlib.suppress(OSError):
-            socket.bind(("", 7400 + 250 * domain + 10))
-        taken.append(domain)
-    assert demo._free_domain() not in taken
-    for socket in sockets:
-        socket.close()
+    monkeypatch.setattr(demo.random, "sample", lambda *_: [7, 8, 9, 10])
+    with contextlib.ExitStack() as stack:
+        # What all participants share, the first one's, and the second one's port.
+        for domain, offset in ((7, 0), (8, 10), (9, 12)):
+            taken = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):  # taken already
+                taken.bind(("", 7400 + 250 * domain + offset))
+        assert demo._free_domain() not in (7, 8, 9)
 
 
 @pytest.mark.parametrize(("count", "rate"), [(3, 1.0), (61, 0.0)])
