@@ -56,6 +56,9 @@ def generate_launch_description() -> LaunchDescription:
 def _nodes(context):
     given = context.launch_configurations
     actions = []
+    # launch_ros only warns and leaves everything at its default.
+    if not Path(given["params_file"]).is_file():
+        raise FileNotFoundError(f"params_file: no such file {given['params_file']}")
     if given["fastdds_transports"] and TRANSPORTS not in context.environment:
         actions.append(SetEnvironmentVariable(TRANSPORTS, given["fastdds_transports"]))
     # Of two values for a parameter the later one counts: the command line's, not the file's.

@@ -158,6 +158,24 @@ def test_launch_file_declares_every_argument(description):
 
 
 @pytest.mark.skipif(shutil.which("ros2") is None, reason="ros2cli is not here")
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("threads:=many", "launch argument threads: expected a whole number, got 'many'"),
+        ("params_file:=nothing.yaml", "params_file: no such file nothing.yaml"),
+    ],
+)
+def test_launch_file_says_what_is_wrong(domain_id, tmp_path, argument, message):
+    done = subprocess.run(
+        ["ros2", "launch", str(LAUNCH_FILE), argument], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert message in done.stdout + done.stderr
+    assert "process started" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("ros2") is None, reason="ros2cli is not here")
 def test_launch_file_starts_the_nodes(domain_id, tmp_path):
     command = ["ros2", "launch", str(LAUNCH_FILE), "video_source:=nothing.mp4", "patient_id:=007"]
     command += ["namespace:=robot", "image_topic:=/camera/color"]
