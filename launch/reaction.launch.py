@@ -38,8 +38,9 @@ def generate_launch_description() -> LaunchDescription:
         ("rate", "0.0", "Frames a second of video_source; 0 keeps its own times."),
         # Not set by default: whoever has another setting on another machine sees nothing at all.
         ("fastdds_transports", "", f"Sets {TRANSPORTS} for the nodes unless it is set already. "
-         "LARGE_DATA may help where best-effort images above 0.5 MB get lost; the camera's node, "
-         "and every node on another machine, then needs the same setting."),
+         "Where best-effort images above 0.5 MB get lost: "
+         "'LARGE_DATA?max_msg_size=1MB&sockets_size=1MB'. The camera's node, and every node on "
+         "another machine, then needs the same setting."),
         *launch_arguments(),
     ]  # fmt: skip
     return LaunchDescription(
