@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.pipeline import ReactionPipeline
-from emotion_perception.training.fer import FerSplit
+from emotion_perception.training.faces import DataError, FaceSet
 from emotion_perception.valence.calibration import expected_calibration_error
 from emotion_perception.valence.labels import CLASSES
 
@@ -62,23 +62,27 @@ class Evaluation:
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
-def evaluate_fer(pipeline: ReactionPipeline, split: FerSplit) -> Evaluation:
-    """Score a pipeline's network on the images of a split whose majority names a valence."""
-    labelled = split.labelled()
-    probabilities = np.concatenate(
-        [
-            pipeline.classify(list(labelled.images[start : start + 256]))
-            for start in range(0, len(labelled.images), 256)
-        ]
-    )
-    votes = labelled.valence_votes
+def evaluate_faces(pipeline: ReactionPipeline, faces: FaceSet) -> Evaluation:
+    """Score a pipeline's network on the faces whose label is a valence class."""
+    labelled = faces.labelled()
+    if not len(labelled):
+        raise DataError("no face with a valence label to score")
     return evaluate_probabilities(
-        probabilities,
-        labelled.valence,
-        votes / votes.sum(axis=1, keepdims=True),
+        classify(pipeline, labelled),
+        labelled.labels,
+        labelled.soft_targets,
         model_id=pipeline.checkpoint.model_id,
         threshold=pipeline.confidence_threshold,
     )
+
+
+def classify(pipeline: ReactionPipeline, faces: FaceSet) -> NDArray[np.float32]:
+    """Return calibrated probabilities, float32 (N, 3), of every face of a set."""
+    parts = [
+        pipeline.classify(list(faces.images[start : start + 256]))
+        for start in range(0, len(faces), 256)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, len(CLASSES)), np.float32)
 
 
 def evaluate_probabilities(

@@ -1,70 +1,22 @@
-"""FER2013 faces with the crowd votes of FER+ (Barsoum et al. 2016), in memory."""
+"""FER2013 faces with the crowd votes of FER+ (Barsoum et al. 2016)."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from emotion_perception.valence.labels import CLASSES, DROPPED, EMOTION_TO_VALENCE
+from emotion_perception.training.faces import EMOTIONS, DataError, FaceSet, from_emotions
 
 TILE = 48
 TILES_A_ROW = 32
-EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-VOTE_COLUMNS = {**{name: name for name in EMOTIONS}, "unknown": "unknown", "NF": "no-face"}
+VOTE_COLUMNS = tuple("NF" if name == "no-face" else name for name in EMOTIONS)
 SPLITS = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
 
-class DataError(ValueError):
-    """A data set that is missing, incomplete or wrong."""
-
-
-@dataclass(frozen=True, eq=False)
-class FerSplit:
-    """One split of FER+.
-
-    Attributes:
-        images: uint8 (N, 48, 48), grey.
-        votes: float32 (N, 10), votes in the order of VOTE_COLUMNS.
-        rows: int64 (N,), row of each image in fer2013.csv.
-    """
-
-    images: NDArray[np.uint8]
-    votes: NDArray[np.float32]
-    rows: NDArray[np.int64]
-
-    @property
-    def valence_votes(self) -> NDArray[np.float32]:
-        """Float32 (N, 3): votes for each valence class; the emotions without valence left out."""
-        sums = np.zeros((len(self.votes), len(CLASSES)), np.float32)
-        for column, emotion in enumerate(VOTE_COLUMNS.values()):
-            target = EMOTION_TO_VALENCE[emotion]
-            if target != DROPPED:
-                sums[:, target] += self.votes[:, column]
-        return sums
-
-    @property
-    def valence(self) -> NDArray[np.int64]:
-        """Int64 (N,): the class with most votes; DROPPED where it ties or has no valence."""
-        sums = self.valence_votes
-        dropped = self.votes.sum(axis=1) - sums.sum(axis=1)
-        every = np.column_stack([sums, dropped])
-        best = every.max(axis=1)
-        unique = (every == best[:, None]).sum(axis=1) == 1
-        winner = every.argmax(axis=1)
-        return np.where(unique & (winner < len(CLASSES)), winner, DROPPED).astype(np.int64)
-
-    def labelled(self) -> FerSplit:
-        """Return the images whose majority names one valence class."""
-        keep = self.valence != DROPPED
-        return FerSplit(self.images[keep], self.votes[keep], self.rows[keep])
-
-
-def load_fer(directory: Path, split: str) -> FerSplit:
+def load_fer(directory: Path, split: str) -> FaceSet:
     """Read one split of FER+ from PNG sheets, one copy of each pixel-identical image.
 
     Args:
@@ -102,8 +54,8 @@ def load_fer(directory: Path, split: str) -> FerSplit:
         tiles = sheet.reshape(TILES_A_ROW, TILE, TILES_A_ROW, TILE).swapaxes(1, 2)
         here = index // TILES_A_ROW**2 == number
         images[here] = tiles.reshape(-1, TILE, TILE)[index[here] % TILES_A_ROW**2]
-    return FerSplit(
-        images=images,
-        votes=np.array([[float(row[c]) for c in VOTE_COLUMNS] for row in rows], np.float32),
-        rows=np.array([int(row["row"]) for row in rows]),
+    return from_emotions(
+        images,
+        np.array([[float(row[c]) for c in VOTE_COLUMNS] for row in rows], np.float32),
+        files=[f"row {row['row']}" for row in rows],
     )

@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.augment import Augmentation
-from emotion_perception.training.fer import VOTE_COLUMNS, FerSplit
+from emotion_perception.training.faces import EMOTIONS, FaceSet
 from emotion_perception.valence.labels import CLASSES
 from emotion_perception.valence.network import ValenceNet
 
@@ -23,20 +23,19 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class FaceDataset(Dataset[Batch]):
-    """A split held in memory; yields whole batches, since one image at a time costs more than it.
+    """Faces held in memory; yields whole batches, since one image at a time costs more than it.
 
     Each batch is ``images`` uint8 (N, 1, S, S), ``emotions`` float (N, 10) and ``valence`` float
     (N, 3) as shares of the votes, and ``weight`` float (N,): the share of votes with a valence.
     """
 
-    def __init__(self, split: FerSplit, preprocessing: FacePreprocessing) -> None:
-        images = np.stack([preprocessing.resize(image) for image in split.images])
-        votes = torch.from_numpy(split.votes)
-        valence = torch.from_numpy(split.valence_votes)
+    def __init__(self, faces: FaceSet, preprocessing: FacePreprocessing) -> None:
+        images = np.stack([preprocessing.resize(image) for image in faces.images])
+        votes = torch.from_numpy(faces.emotions)
         self.images = torch.from_numpy(images)[:, None]
         self.emotions = votes / votes.sum(1, keepdim=True).clamp(min=1)
-        self.weight = valence.sum(1) / votes.sum(1).clamp(min=1)
-        self.valence = valence / valence.sum(1, keepdim=True).clamp(min=1)
+        self.weight = torch.from_numpy(faces.weight)
+        self.valence = torch.from_numpy(faces.soft_targets)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -95,7 +94,7 @@ class ValenceModule(lightning.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.network = ValenceNet(**network)
-        self.emotions = nn.Linear(self.network.classifier.in_features, len(VOTE_COLUMNS))
+        self.emotions = nn.Linear(self.network.classifier.in_features, len(EMOTIONS))
         self.min_std = FacePreprocessing.from_card(preprocessing).min_std
         self.augment = Augmentation(**augmentation)
         self.lr, self.weight_decay = lr, weight_decay

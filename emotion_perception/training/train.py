@@ -26,7 +26,7 @@ import emotion_perception
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.export import export_checkpoint
-from emotion_perception.training.fer import FerSplit, load_fer
+from emotion_perception.training.fer import load_fer
 from emotion_perception.training.module import FaceDataset, ValenceModule, loader
 from emotion_perception.valence.calibration import fit_temperature
 from emotion_perception.valence.network import ValenceNet
@@ -127,8 +127,7 @@ def train(
         return
     network, epoch = _load_best(Path(best.best_model_path), options)
     logits = predict(network, validation.images, options.preprocessing)
-    votes = validation.valence_votes
-    temperature = fit_temperature(logits, votes / votes.sum(1, keepdims=True))
+    temperature = fit_temperature(logits, validation.soft_targets)
     export_checkpoint(
         network,
         output,
@@ -199,6 +198,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
-
-
-__all__ = ["FerSplit", "TrainingOptions", "predict", "train"]

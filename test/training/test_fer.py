@@ -1,24 +1,25 @@
 import numpy as np
 import pytest
 
-from emotion_perception.training.fer import DataError, load_fer
+from emotion_perception.training.faces import DataError
+from emotion_perception.training.fer import load_fer
 from emotion_perception.valence.labels import DROPPED, NEGATIVE, NEUTRAL, POSITIVE
 
 
 def test_splits_and_labels(fer_dir):
     train, validation, test = (load_fer(fer_dir, s) for s in ("train", "validation", "test"))
     assert (len(train.images), len(validation.images), len(test.images)) == (30, 15, 17)
-    assert set(train.rows).isdisjoint(test.rows)
+    assert set(train.files).isdisjoint(test.files)
     labelled = test.labelled()
     assert len(labelled.images) == 15  # the copy, the tie and the surprise are gone
-    assert set(labelled.valence) == {NEGATIVE, NEUTRAL, POSITIVE}
-    assert (test.valence == DROPPED).sum() == 2
+    assert set(labelled.labels) == {NEGATIVE, NEUTRAL, POSITIVE}
+    assert (test.labels == DROPPED).sum() == 2
 
 
 def test_votes_collapse_by_the_table(fer_dir):
     split = load_fer(fer_dir, "train")
-    assert (split.valence_votes.sum(axis=1) == 9).all()  # the vote for "unknown" says nothing
-    first = split.valence_votes[split.rows == 0][0]
+    assert (split.valence.sum(axis=1) == 9).all()  # the vote for "unknown" says nothing
+    first = split.valence[split.files == "row 0"][0]
     np.testing.assert_array_equal(first, [9, 0, 0])  # sadness
 
 
@@ -51,5 +52,5 @@ def test_unknown_split(fer_dir):
 
 def test_shared_data(fer_plus):
     # The counts of the published files, one copy of each image.
-    counts = np.bincount(load_fer(fer_plus, "test").labelled().valence)
+    counts = np.bincount(load_fer(fer_plus, "test").labelled().labels)
     np.testing.assert_array_equal(counts, [986, 1090, 892])

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("lightning")
 
 from emotion_perception.pipeline import ReactionPipeline
-from emotion_perception.training.evaluate import evaluate_fer
+from emotion_perception.training.evaluate import evaluate_faces
 from emotion_perception.training.fer import load_fer
 from emotion_perception.training.module import ValenceModule
 from emotion_perception.training.train import TrainingOptions, train
@@ -22,7 +22,7 @@ def test_training_learns_and_writes_a_checkpoint(fer_dir, tmp_path):
     output = tmp_path / "model"
     train(fer_dir, tmp_path / "runs", output, "9.9.9", OPTIONS)
     pipeline = ReactionPipeline(output)
-    result = evaluate_fer(pipeline, load_fer(fer_dir, "test"))
+    result = evaluate_faces(pipeline, load_fer(fer_dir, "test"))
     assert result.images == 15
     assert result.accuracy > 0.8  # drawn smiles are easy; chance is a third
     card = json.loads((output / "card.json").read_text())

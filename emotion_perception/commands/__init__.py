@@ -1,0 +1,1 @@
+"""The commands of `emotion-perception`, one file each; cli.py joins them."""

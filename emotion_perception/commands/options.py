@@ -1,0 +1,14 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+ModelOption = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads the annotation at run time on Python 3.10
+    typer.Option(help="Checkpoint folder; default: the shipped base weights."),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
