@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from emotion_perception.training.faces import DataError, from_labels
+from emotion_perception.training.shifts import SHIFTS, shifted
+
+
+@pytest.fixture
+def faces():
+    images = np.random.default_rng(0).integers(0, 256, (6, 48, 48), np.uint8)
+    return from_labels(images, [0, 1, 2, 0, 1, 2], files=list("abcdef"), persons=list("xxyyzz"))
+
+
+@pytest.mark.parametrize("name", SHIFTS)
+def test_depends_on_the_image_and_the_seed_alone(faces, name):
+    before = faces.images.copy()
+    whole = shifted(faces, name)
+    np.testing.assert_array_equal(faces.images, before)
+    assert whole.images.dtype == np.uint8
+    assert whole.images.shape == before.shape
+    assert (whole.images != before).any()
+    backwards = shifted(faces.subset([5, 2]), name)
+    np.testing.assert_array_equal(backwards.images, whole.images[[5, 2]])
+    np.testing.assert_array_equal(backwards.labels, faces.labels[[5, 2]])
+    assert list(backwards.persons) == ["z", "y"]
+
+
+def test_five_in_this_order():
+    assert list(SHIFTS) == ["roll", "dark", "small", "covered", "half_blurred"]
+
+
+def test_only_the_noise_has_a_seed(faces):
+    for name in SHIFTS:
+        same = (shifted(faces, name, 0).images == shifted(faces, name, 1).images).all()
+        assert same == (name != "dark")
+
+
+def test_roll_turns_about_the_centre_and_repeats_the_border():
+    image = np.full((48, 48), 50, np.uint8)
+    image[:, 23:25] = 250  # an upright bar
+    out = shifted(from_labels(image[None], [0], files=["a"]), "roll").images[0]
+    ys, xs = np.nonzero(out > 150)
+    assert abs(xs.mean() - 23.5) < 0.3
+    assert abs(ys.mean() - 23.5) < 0.3
+    slope = np.polyfit(ys - 23.5, xs - 23.5, 1)[0]
+    assert abs(np.degrees(np.arctan(slope))) == pytest.approx(35, abs=1)
+    assert out.min() == 50  # no black corners
+
+
+def test_dark_has_the_stated_level_and_noise():
+    image = np.full((1, 48, 48), 200, np.uint8)
+    out = shifted(from_labels(image, [0], files=["a"]), "dark").images.astype(float)
+    assert out.mean() == pytest.approx(36, abs=0.5)
+    assert out.std() == pytest.approx(7, abs=0.4)
+
+
+def test_dark_is_clipped_and_not_wrapped():
+    black = from_labels(np.zeros((1, 48, 48), np.uint8), [0], files=["a"])
+    out = shifted(black, "dark").images
+    assert out.max() < 40  # minus one would have become 255
+    assert (out == 0).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_small_keeps_the_mean_and_loses_the_detail():
+    checks = (np.indices((48, 48)).sum(0) % 2 * 255).astype(np.uint8)
+    out = shifted(from_labels(checks[None], [0], files=["a"]), "small").images[0]
+    assert out.mean() == pytest.approx(127.5, abs=2)
+    assert out.std() < 12
+
+
+def test_cover_begins_at_row_30(faces):
+    out = shifted(faces, "covered").images
+    np.testing.assert_array_equal(out[:, :30], faces.images[:, :30])
+    assert (out[:, 30:] == 128).all()
+
+
+def test_blur_takes_the_left_half(faces):
+    out = shifted(faces, "half_blurred").images
+    np.testing.assert_array_equal(out[:, :, 24:], faces.images[:, :, 24:])
+    assert out[:, :, :24].std(axis=(1, 2)).max() < 0.2 * faces.images.std()
+
+
+def test_lengths_follow_the_side():
+    images = np.random.default_rng(0).integers(0, 256, (1, 96, 96), np.uint8)
+    faces = from_labels(images, [0], files=["a"])
+    out = shifted(faces, "covered").images
+    assert (out[:, 60:] == 128).all()
+    np.testing.assert_array_equal(out[:, :60], images[:, :60])
+    for name in SHIFTS:
+        assert shifted(faces, name).images.shape == images.shape
+
+
+def test_unknown_name(faces):
+    with pytest.raises(DataError, match="roll, dark, small, covered, half_blurred, got 'fog'"):
+        shifted(faces, "fog")
