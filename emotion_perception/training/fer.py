@@ -59,3 +59,11 @@ def load_fer(directory: Path, split: str) -> FaceSet:
         np.array([[float(row[c]) for c in VOTE_COLUMNS] for row in rows], np.float32),
         files=[f"row {row['row']}" for row in rows],
     )
+
+
+FER_LAYOUT = "sheets/sheet_NNN.png and labels.csv, or fer2013.csv and fer2013new.csv"
+
+
+def is_fer(root: Path) -> bool:
+    """Whether a folder looks like FER+."""
+    return (root / "sheets").is_dir() and (root / "labels.csv").is_file()
