@@ -52,7 +52,7 @@ def small(image: NDArray[np.uint8], _generator: np.random.Generator) -> NDArray[
 
 def covered(image: NDArray[np.uint8], _generator: np.random.Generator) -> NDArray[np.uint8]:
     """Cover the lower face, from row 30 of 48, with mid-grey."""
-    seen = image.copy()
+    seen: NDArray[np.uint8] = image.copy()
     seen[30 * len(image) // SIDE :] = COVER
     return seen
 
@@ -61,7 +61,7 @@ def half_blurred(image: NDArray[np.uint8], _generator: np.random.Generator) -> N
     """Blur the half of the face at the left of the image, sigma 6 of 48 pixels."""
     sigma = 6 * len(image) / SIDE
     half = image.shape[1] // 2
-    seen = image.copy()
+    seen: NDArray[np.uint8] = image.copy()
     blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     seen[:, :half] = blurred[:, :half]
     return seen
@@ -93,6 +93,6 @@ def shifted(faces: FaceSet, name: str, seed: int = 0) -> FaceSet:
     images = np.empty_like(faces.images)
     for index, image in enumerate(faces.images):
         # From the pixels and not from the place in the set: a subset is bent as the whole was.
-        generator = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(image))])
+        generator = np.random.default_rng([seed, zlib.crc32(image.tobytes())])
         images[index] = SHIFTS[name](image, generator)
     return replace(faces, images=images)
