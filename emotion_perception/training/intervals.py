@@ -79,15 +79,11 @@ def clusters_of(faces: FaceSet) -> tuple[NDArray[np.int64], str]:
 
 def recording_names(faces: FaceSet) -> NDArray[np.str_]:
     """Return str (N,), recordings told apart by person too; empty where unknown."""
-    return np.array(
-        [
-            f"{person} / {recording}" if person and recording else recording
-            for person, recording in zip(
-                faces.persons.tolist(), faces.recordings.tolist(), strict=True
-            )
-        ],
-        np.str_,
-    ).reshape(len(faces))
+    names = []
+    for person, recording in zip(faces.persons.tolist(), faces.recordings.tolist(), strict=True):
+        apart = not person or not recording or recording.startswith(f"{person}/")
+        names.append(recording if apart else f"{person}/{recording}")
+    return np.array(names, np.str_).reshape(len(faces))
 
 
 def bootstrap(
