@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.training.capture_crop import is_aligned_crop
 from emotion_perception.training.face_finder import (
     MIN_SIDE,
     TIGHT_SIDE,
@@ -118,7 +119,8 @@ def _locate(
     if image is None:
         return _Located(Outcome.UNREADABLE)
     height, width = image.shape[:2]
-    if box is None and tight is None and height == width <= FRAMED_SIDE:
+    framed = box is None and tight is None and height == width
+    if framed and (height <= FRAMED_SIDE or is_aligned_crop(path, preprocessing)):
         return _Located(Outcome.FRAMED, preprocessing.resize(image), size=(width, height))
     x, y, region = _region(image, box)
     landmarks = finder.find(region, True if box is not None else tight)

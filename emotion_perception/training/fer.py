@@ -8,19 +8,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emotion_perception.training.faces import EMOTIONS, DataError, FaceSet, from_emotions
+from emotion_perception.training.faces import DataError, FaceSet, from_emotions
+from emotion_perception.training.fer_csv import (
+    IMAGE_TABLES,
+    SPLITS,
+    TILE,
+    VOTE_COLUMNS,
+    VOTE_TABLE,
+    image_table,
+    load_fer_csv,
+)
 
-TILE = 48
 TILES_A_ROW = 32
-VOTE_COLUMNS = tuple("NF" if name == "no-face" else name for name in EMOTIONS)
-SPLITS = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+
+FER_LAYOUT = f"sheets/ and labels.csv, or {' or '.join(IMAGE_TABLES)} with {VOTE_TABLE}"
+
+
+def is_fer(directory: Path) -> bool:
+    """Whether a folder looks like FER+."""
+    sheets = (directory / "sheets").is_dir() and (directory / "labels.csv").is_file()
+    return sheets or image_table(directory) is not None
 
 
 def load_fer(directory: Path, split: str) -> FaceSet:
-    """Read one split of FER+ from PNG sheets, one copy of each pixel-identical image.
+    """Read one split of FER+, one copy of each pixel-identical image.
 
     Args:
-        directory: folder with ``labels.csv`` and ``sheets/sheet_NNN.png`` (32x32 tiles of 48x48).
+        directory: folder with ``labels.csv`` and ``sheets/sheet_NNN.png`` (32x32 tiles of 48x48),
+            or with the original CSVs (see load_fer_csv).
         split: ``train``, ``validation`` or ``test``.
 
     Raises:
@@ -28,9 +43,11 @@ def load_fer(directory: Path, split: str) -> FaceSet:
     """
     if split not in SPLITS:
         raise DataError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if not (directory / "labels.csv").is_file() and image_table(directory) is not None:
+        return load_fer_csv(directory, split)
     table = directory / "labels.csv"
     if not table.is_file():
-        raise DataError(f"{table}: not found; expected FER+ as sheets/ and labels.csv")
+        raise DataError(f"{table}: not found; expected FER+ as {FER_LAYOUT}")
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = {"index", "row", "usage", "unique_keep", *VOTE_COLUMNS} - set(
@@ -59,11 +76,3 @@ def load_fer(directory: Path, split: str) -> FaceSet:
         np.array([[float(row[c]) for c in VOTE_COLUMNS] for row in rows], np.float32),
         files=[f"row {row['row']}" for row in rows],
     )
-
-
-FER_LAYOUT = "sheets/sheet_NNN.png and labels.csv, or fer2013.csv and fer2013new.csv"
-
-
-def is_fer(root: Path) -> bool:
-    """Whether a folder looks like FER+."""
-    return (root / "sheets").is_dir() and (root / "labels.csv").is_file()

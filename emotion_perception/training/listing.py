@@ -114,11 +114,15 @@ def read_rows(
     if not table.is_file():
         raise DataError(f"{table}: not found")
     with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        line = file.readline()
+        file.seek(0)
+        # Spreadsheets of some countries write semicolons.
+        separator = max(",;\t", key=line.count)
+        reader = csv.reader(file, delimiter=separator)
         first = [name.strip() for name in next(reader, [])]
         if header is not None and first and not set(required) <= set(first):
             file.seek(0)
-            reader, first = csv.reader(file), list(header)
+            reader, first = csv.reader(file, delimiter=separator), list(header)
         missing = set(required) - set(first)
         if missing:
             raise DataError(
@@ -135,6 +139,16 @@ def read_rows(
                 yield where, dict(zip(first, row, strict=False))
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{table}: not a readable CSV file ({error})") from error
+
+
+def read_columns(table: Path) -> set[str]:
+    """Return the columns of a CSV file; none where there is no such file."""
+    if not table.is_file():
+        return set()
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline()
+    separator = max(",;\t", key=line.count)
+    return {name.strip() for name in next(csv.reader([line], delimiter=separator), [])}
 
 
 def image_files(directory: Path) -> list[Path]:

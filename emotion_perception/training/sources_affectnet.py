@@ -15,12 +15,12 @@ from emotion_perception.training.listing import (
     emotion_entry,
     emotion_of,
     inside,
+    read_columns,
     read_rows,
     warn_of,
 )
 from emotion_perception.training.sources_emotions import (
     emotion_entries,
-    emotion_split_folders,
     emotion_splits,
     is_emotion_folders,
 )
@@ -95,11 +95,7 @@ def _tables(root: Path) -> dict[str, Path]:
 
 
 def _is_copy(root: Path) -> bool:
-    table = root / "labels.csv"
-    if not table.is_file() or emotion_split_folders(root):
-        return False
-    with table.open(encoding="utf-8-sig", errors="replace") as file:
-        return {"pth", "label"} <= {name.strip() for name in file.readline().split(",")}
+    return {"pth", "label"} <= read_columns(root / "labels.csv")
 
 
 def _from_annotations(directory: Path) -> list[Entry]:

@@ -11,6 +11,7 @@ from emotion_perception.training.listing import (
     emotion_of,
     image_files,
     inside,
+    read_columns,
     read_rows,
     split_folders,
     subfolder,
@@ -96,8 +97,14 @@ def table_entries(root: Path) -> list[Entry]:
     """
     table = root / "labels.csv"
     images = root / "images" if (root / "images").is_dir() else root
+    # Whoever corrects labels may move an image to the folder of another class, or add one.
+    moved = {} if _split_folders(root) else _by_name(root)
     entries, odd = [], set()
     for where, row in read_rows(table, ("file", "valence")):
+        path, valence = inside(images, row["file"], where), valence_of(row["valence"], where)
+        listed = moved.pop(path.name, None)
+        if listed is not None and not path.is_file():
+            path, valence = listed.path, listed.valence
         emotion = emotion_of(row.get("emotion", "")) or ""
         if row.get("emotion") and not emotion:
             odd.add(row["emotion"])
@@ -105,8 +112,8 @@ def table_entries(root: Path) -> list[Entry]:
         recording = row.get("recording") or row.get("movie") or ""
         entries.append(
             Entry(
-                path=inside(images, row["file"], where),
-                valence=valence_of(row["valence"], where),
+                path=path,
+                valence=valence,
                 emotion=emotion,
                 person=person,
                 # Two people's recordings are two recordings, whatever their names.
@@ -115,7 +122,15 @@ def table_entries(root: Path) -> list[Entry]:
             )
         )
     warn_of(sorted(odd), f"{table}: emotions that are not known were passed over")
-    return entries
+    warn_of(moved, f"{table}: images of class folders that it does not name")
+    return entries + list(moved.values())
+
+
+def _by_name(root: Path) -> dict[str, Entry]:
+    """Return the images of class folders by their names; none where two have the same."""
+    entries = _class_entries(root) if _classed(root) else []
+    found = {entry.path.name: entry for entry in entries}
+    return found if len(found) == len(entries) else {}
 
 
 def _class_entries(root: Path) -> list[Entry]:
@@ -143,9 +158,4 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 
 def _columns(root: Path) -> set[str]:
-    """Return the columns of labels.csv; none where there is no such file."""
-    table = root / "labels.csv"
-    if not table.is_file():
-        return set()
-    with table.open(encoding="utf-8-sig", errors="replace") as file:
-        return {name.strip() for name in file.readline().split(",")}
+    return read_columns(root / "labels.csv")
