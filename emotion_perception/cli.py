@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 import emotion_perception
+from emotion_perception.commands.capture import capture
+from emotion_perception.commands.consent import consent
 from emotion_perception.commands.display import display
 from emotion_perception.commands.evaluate import evaluate
+from emotion_perception.commands.forget import forget
 from emotion_perception.commands.train import train
 from emotion_perception.window import WindowError
 
@@ -41,7 +44,7 @@ def _common(
     )
 
 
-for command in (display, train, evaluate):
+for command in (display, train, evaluate, capture, consent, forget):
     app.command()(command)
 
 

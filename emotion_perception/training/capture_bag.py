@@ -1,0 +1,146 @@
+"""Images out of a recorded ROS 2 bag (MCAP or SQLite), without ROS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
+from emotion_perception.image.source import Frame, FrameSource, SourceError
+from emotion_perception.training.faces import DataError
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+BAG_SUFFIXES = frozenset({".mcap", ".db3"})
+BAD_IMAGES_SHOWN = 3
+
+_DECODERS: dict[str, Callable[[Any], NDArray[uint8]]] = {
+    "sensor_msgs/msg/Image": decode_image,
+    "sensor_msgs/msg/CompressedImage": decode_compressed,
+}
+
+_log = logging.getLogger(__name__)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a bag: a folder with ``metadata.yaml``, or a single storage file."""
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file()
+    return path.suffix in BAG_SUFFIXES and path.is_file()
+
+
+def open_bag(path: Path, topic: str | None = None) -> FrameSource:
+    """Open the images of one topic.
+
+    Frames are timed by their header's stamp, where it has one, else by when they were recorded.
+    Images that cannot be decoded are logged and left out.
+
+    Args:
+        path: of the bag.
+        topic: which one, if the bag has several with images.
+
+    Returns:
+        A source whose first frame has time 0.
+
+    Raises:
+        DataError: rosbags is not installed, or the topic is missing or not named although there
+            are several; the message lists them.
+        SourceError: the bag is damaged or holds no readable image; the former also while
+            iterating, after the last good frame.
+    """
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError:
+        raise DataError(
+            f"{path}: reading ROS bags needs rosbags: pip install 'emotion_perception[capture]'"
+        ) from None
+    stack = ExitStack()
+    try:
+        # Bags of Humble and before do not say how their messages are laid out.
+        known = get_typestore(Stores.ROS2_JAZZY)
+        reader = stack.enter_context(AnyReader([path], default_typestore=known))
+    except Exception as error:  # damaged files raise errors of SQLite, YAML, struct and others
+        raise SourceError(f"{path}: not a readable bag, {_line(error)}") from None
+    try:
+        topics = {
+            connection.topic: connection.msgtype
+            for connection in reader.connections
+            if connection.msgtype in _DECODERS and not connection.topic.endswith("compressedDepth")
+        }
+        chosen = _choose(path, topics, topic)
+        connections = [item for item in reader.connections if item.topic == chosen]
+        frames = _frames(reader, connections, f"{path} {chosen}")
+        first = next(frames, None)
+        if first is None:
+            raise SourceError(f"{path}: {chosen} holds no readable image")
+    except BaseException:
+        stack.close()
+        raise
+    return FrameSource(
+        name=f"{path} {chosen}",
+        size=(first.image.shape[1], first.image.shape[0]),
+        _frames=_chain(first, frames),
+        frame_count=sum(connection.msgcount for connection in connections),
+        _release=stack.close,
+    )
+
+
+def _choose(path: Path, topics: dict[str, str], wanted: str | None) -> str:
+    if not topics:
+        raise DataError(f"{path}: a bag without image topics")
+    listed = ", ".join(sorted(topics))
+    if wanted is None:
+        if len(topics) > 1:
+            raise DataError(f"{path}: several image topics; choose one with --topic: {listed}")
+        return next(iter(topics))
+    if wanted not in topics:
+        raise DataError(f"{path}: topic: expected one of {listed}, got {wanted}")
+    return wanted
+
+
+def _frames(reader: Any, connections: list[Any], name: str) -> Iterator[Frame]:
+    origin: float | None = None
+    last, bad = -1.0, 0
+    messages = reader.messages(connections=connections)
+    index = -1
+    while True:
+        try:
+            connection, recorded, raw = next(messages)
+        except StopIteration:
+            break
+        except Exception as error:
+            raise SourceError(f"{name}: truncated or corrupt, {_line(error)}") from None
+        index += 1
+        try:
+            message = reader.deserialize(raw, connection.msgtype)
+            image = _DECODERS[connection.msgtype](message)
+        except Exception as error:  # deserialize raises whatever a damaged message leads to
+            bad += 1
+            if bad <= BAD_IMAGES_SHOWN:
+                what = str(error) if isinstance(error, ImageError) else _line(error)
+                _log.warning("%s: image %d left out: %s", name, index, what)
+            continue
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        seconds = stamp if stamp > 0 else recorded * 1e-9
+        if origin is None:
+            origin = seconds
+        # Clocks are set back; time goes on.
+        last = max(seconds - origin, last + 1e-3) if last >= 0 else 0.0
+        yield Frame(index, last, image)
+    if bad > BAD_IMAGES_SHOWN:
+        _log.warning("%s: %d images left out in all", name, bad)
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
