@@ -13,7 +13,10 @@ from emotion_perception.commands.capture import capture
 from emotion_perception.commands.consent import consent
 from emotion_perception.commands.display import display
 from emotion_perception.commands.evaluate import evaluate
+from emotion_perception.commands.finetune import finetune
 from emotion_perception.commands.forget import forget
+from emotion_perception.commands.models import models_app
+from emotion_perception.commands.relabel import relabel
 from emotion_perception.commands.train import train
 from emotion_perception.window import WindowError
 
@@ -44,8 +47,9 @@ def _common(
     )
 
 
-for command in (display, train, evaluate, capture, consent, forget):
+for command in (display, train, evaluate, capture, consent, forget, relabel, finetune):
     app.command()(command)
+app.add_typer(models_app, name="models")
 
 
 def main() -> int:

@@ -159,7 +159,8 @@ def image_files(directory: Path) -> list[Path]:
     images: list[Path] = []
     others: list[Path] = []
     for path in sorted(directory.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
+        # A link whose image is gone is listed, so that it is counted as missing.
+        if path.name.startswith(".") or path.is_dir():
             continue
         (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
     warn_of(others, f"{directory}: files that are no images were passed over")
