@@ -1,0 +1,281 @@
+"""Adapting a network to one patient with a few hundred images, without losing everybody else.
+
+What keeps it from fitting a hundred images, some of them labelled wrongly, by heart: only the last
+stage learns, normalisation keeps the base's statistics, every batch holds base images besides, and
+the result is averaged with the base in weight space (WiSE-FT, Wortsman et al. 2022).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from emotion_perception.training.augment import PRESETS
+from emotion_perception.training.look import PatientLook
+from emotion_perception.training.losses import LOSSES, soft
+from emotion_perception.training.module import standardise
+from emotion_perception.valence.network import ResidualBlock
+
+STAGES: Final = ("all", "last", "norm", "classifier")
+"""Which parts may learn: everything; the last resolution and the classifier; the scales of
+normalisation and the classifier; the classifier alone."""
+
+Faces = tuple[Tensor, Tensor]
+"""Grey crops uint8 (N, 1, S, S) and shares of the votes float32 (N, 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """How a network is adapted; the defaults are what won (docs/finetuning.md).
+
+    Attributes:
+        epochs: rounds in which each image of the patient is met once.
+        batch_size: images a step, base images included.
+        lr: learning rate of the first epoch, SGD with Nesterov momentum 0.9.
+        gamma: factor on the rate after each epoch.
+        weight_decay: of convolutions and linear layers.
+        base_percentage: share of each batch that comes from base data, in percent.
+        look_percentage: share of these base images that are made to look as if the patient's
+            camera had taken them, in percent.
+        loss: on the patient's images, a key of LOSSES; base images always count by their votes.
+        stages: which parts learn, one of STAGES.
+    """
+
+    epochs: int = 5
+    batch_size: int = 32
+    lr: float = 0.005
+    gamma: float = 0.6
+    weight_decay: float = 5e-4
+    base_percentage: float = 75.0
+    look_percentage: float = 50.0
+    loss: str = "constrained"
+    stages: str = "last"
+
+    def __post_init__(self) -> None:
+        for name, known in (("loss", tuple(LOSSES)), ("stages", STAGES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+        for name in ("base_percentage", "look_percentage"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name}: expected 0 to 100, got {getattr(self, name)}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if not (self.lr > 0 and 0 < self.gamma <= 1 and self.weight_decay >= 0):
+            raise ValueError(
+                f"lr, gamma, weight_decay: expected lr > 0, gamma in (0, 1] and no negative decay, "
+                f"got {self.lr}, {self.gamma} and {self.weight_decay}"
+            )
+
+    def base_images(self) -> int:
+        """Return how many images of a batch come from base data.
+
+        The share is rounded to whole images; 0 % and 100 % are exact, and between them both kinds
+        are in every batch of at least two.
+        """
+        count = round(self.batch_size * self.base_percentage / 100)
+        if 0 < self.base_percentage < 100 and self.batch_size > 1:
+            count = min(max(count, 1), self.batch_size - 1)
+        return count
+
+
+def adapt(
+    base: nn.Module, own: Faces, replay: Faces | None, options: Adaptation, *, min_std: float,
+    seed: int, device: str = "auto", progress: bool = False,
+) -> nn.Module:  # fmt: skip
+    """Return an adapted copy of a network, on the CPU, in evaluation mode.
+
+    Args:
+        base: a ValenceNet; it is not changed.
+        own: the patient's images.
+        replay: base images, drawn anew for every batch; None to do without.
+        options: how.
+        min_std: of FacePreprocessing.
+        seed: of order, augmentation and dropout; the same seed on the same machine gives the same.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        progress: show a bar.
+    """
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    module = AdaptModule(copy.deepcopy(base), own[0], replay, options, min_std)
+    with_base = options.base_images() if replay is not None else 0
+    # At 100 % the patient's images set the number of steps and the look, and are not learned from.
+    step = max(1, options.batch_size - with_base)
+    data = DataLoader(TensorDataset(*own), batch_size=step, shuffle=True)
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=options.epochs, accelerator="gpu" if device == "cuda" else device, devices=1,
+            precision=_precision(device), logger=False, enable_checkpointing=False,
+            enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0,
+        )  # fmt: skip
+        trainer.fit(module, data)
+    return module.network.cpu().float().eval()
+
+
+def mixed(base: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
+    """Return a network with ``share`` of the tuned weights and the rest of the base's."""
+    result = copy.deepcopy(base)
+    with torch.no_grad():
+        for mine, its in zip(
+            result.state_dict().values(), tuned.state_dict().values(), strict=True
+        ):
+            if mine.is_floating_point():
+                mine.lerp_(its, share)
+    return result.eval()
+
+
+def learnable(network: nn.Module, stages: str) -> list[nn.Parameter]:
+    """Freeze what may not learn, and return the parameters that may.
+
+    Raises:
+        ValueError: for a network without ``features`` and ``classifier``.
+    """
+    if not isinstance(getattr(network, "features", None), nn.Sequential) or not isinstance(
+        getattr(network, "classifier", None), nn.Module
+    ):
+        raise ValueError(
+            f"{type(network).__name__}: only a network of features and classifier can be fine-tuned"
+        )
+    features = cast(nn.Sequential, network.features)
+    parts: list[nn.Module] = [cast(nn.Module, network.classifier)]
+    if stages == "all":
+        parts.append(features)
+    elif stages == "norm":
+        parts += [module for module in features.modules() if isinstance(module, nn.BatchNorm2d)]
+    elif stages == "last":
+        # A stage begins with the block whose shortcut changes the resolution.
+        begins = [
+            index for index, layer in enumerate(features)
+            if isinstance(layer, ResidualBlock) and not isinstance(layer.shortcut, nn.Identity)
+        ]  # fmt: skip
+        parts += list(features)[begins[-1] :] if begins else [features]
+    network.requires_grad_(False)
+    for part in parts:
+        part.requires_grad_(True)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+class AdaptModule(lightning.LightningModule):
+    """One adaptation.
+
+    Args:
+        network: is changed.
+        own: crops of the patient, uint8 (N, 1, S, S), whose look base images are given.
+        replay: base images, or None.
+        options: how.
+        min_std: of FacePreprocessing.
+    """
+
+    def __init__(
+        self, network: nn.Module, own: Tensor, replay: Faces | None, options: Adaptation,
+        min_std: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.options, self.min_std = options, min_std
+        self.replay = replay
+        self.count = options.base_images() if replay is not None else 0
+        self.looked = round(self.count * options.look_percentage / 100)
+        self.look: PatientLook | None = None
+        if replay is not None and self.looked:
+            some = torch.randperm(len(replay[0]))[: max(1000, len(own))]
+            self.look = PatientLook(own, replay[0][some], min_std)
+        self.augment = PRESETS["mild"]
+
+    def on_train_epoch_start(self) -> None:
+        """Keep the statistics of normalisation: a hundred images give worse ones."""
+        self.network.train()
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
+        """Return the mean loss of the patient's images and as many base images as asked for."""
+        own, shares = batch
+        losses = []
+        images = []
+        with torch.autocast(self.device.type, enabled=False):
+            if self.count < self.options.batch_size:
+                images.append(standardise(self.augment(own.float()), self.min_std))
+            if self.replay is not None and self.count:
+                base, votes = self.replay
+                at = torch.randint(len(base), (self.count,))
+                seen = self.augment(base[at].to(self.device).float())
+                if self.look is not None:
+                    images.append(self.look(seen[: self.looked]))
+                    seen = seen[self.looked :]
+                if len(seen):
+                    images.append(standardise(seen, self.min_std))
+        x = torch.cat(images).contiguous(memory_format=torch.channels_last)
+        logits = self.network(x).float()
+        mine = len(logits) - self.count
+        if mine:
+            losses.append(LOSSES[self.options.loss](logits[:mine], shares))
+        if self.replay is not None and self.count:
+            losses.append(soft(logits[mine:], votes[at].to(self.device)))
+        return torch.cat(losses).mean()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """SGD whose rate falls by gamma after each epoch."""
+        parameters = learnable(self.network, self.options.stages)
+        optimizer = torch.optim.SGD(
+            [
+                {
+                    "params": [p for p in parameters if p.ndim > 1],
+                    "weight_decay": self.options.weight_decay,
+                },
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.options.lr, momentum=0.9, nesterov=True,
+        )  # fmt: skip
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, self.options.gamma),
+        }
+
+
+def predict(network: nn.Module, images: Tensor, min_std: float, device: str = "cpu") -> Tensor:
+    """Return logits float32 (N, 3) of uint8 crops (N, 1, S, S), in full precision."""
+    network = network.to(device).eval()
+    with torch.inference_mode():
+        parts = [
+            network(standardise(some.to(device).float(), min_std)).float().cpu()
+            for some in images.split(128)
+        ]
+    network.cpu()
+    return torch.cat(parts) if parts else torch.empty(0, 3)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide Lightning's remarks on devices and workers; they are no news to a clinician."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    with warnings.catch_warnings():
+        for words in ("does not have many workers", "GPU available but not used",
+                      "number of training batches"):  # fmt: skip
+            warnings.filterwarnings("ignore", f".*{words}.*")
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def _precision(device: str) -> Any:
+    """Mixed precision where the processor has it; it halves the time."""
+    if device != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16-mixed" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "32-true"
