@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,9 +23,13 @@ class Augmentation:
         zoom: largest change of scale, as a natural logarithm.
         shift: largest translation as a share of the side: a detector's jitter.
         dark: probability of low light with sensor noise.
-        low_resolution: probability that the face was only 10 to 40 pixels wide.
+        low_resolution: probability that the face was only 8 to 40 pixels wide.
         blur: probability of blur by focus or motion.
-        occlusion: probability that a rectangle (hand, cup, mask) hides a part.
+        partial_blur: probability that one side of the face is blurred: a drop or a fingerprint on
+            the lens, the edge of a depth of field.
+        occlusion: probability that a rectangle (hand, cup, book) hides a part.
+        cover: probability that the lower face is covered (mask, scarf, blanket).
+        jpeg: probability of strong JPEG compression.
     """
 
     roll: float = 15.0
@@ -31,18 +37,22 @@ class Augmentation:
     strong_roll_share: float = 0.15
     zoom: float = 0.2
     shift: float = 0.08
-    dark: float = 0.2
-    low_resolution: float = 0.2
-    blur: float = 0.15
-    occlusion: float = 0.3
+    dark: float = 0.15
+    low_resolution: float = 0.15
+    blur: float = 0.1
+    partial_blur: float = 0.1
+    occlusion: float = 0.15
+    cover: float = 0.08
+    jpeg: float = 0.05
 
     def __call__(self, images: Tensor) -> Tensor:
         """Bend float crops (N, 1, S, S) in [0, 255]; the result is of the same form."""
         images = self._warp(images)
         images = self._tone(images)
-        images = self._degrade(images)
-        images = self._occlude(images)
-        return images.clamp_(0, 255).round_()
+        images = self._cover(self._occlude(images))
+        images = self._blur_parts(images)
+        images = self._degrade(images).clamp_(0, 255).round_()
+        return self._compress(images)
 
     def _warp(self, images: Tensor) -> Tensor:
         n, device = len(images), images.device
@@ -76,7 +86,7 @@ class Augmentation:
         # One strength a batch: over many batches every strength is met, and it stays one operation.
         pick = torch.rand(n, device=device) < self.low_resolution
         if pick.any():
-            small = int(torch.randint(10, 41, ()).item()) * side // 48
+            small = int(torch.randint(8, 41, ()).item()) * side // 48
             low = functional.interpolate(images[pick], (small, small), mode="area")
             images[pick] = functional.interpolate(
                 low, (side, side), mode="bilinear", align_corners=False
@@ -88,7 +98,9 @@ class Augmentation:
                 _blur_kernel().to(device),
             )
         dark = torch.rand(n, device=device) < self.dark
-        exposure = torch.where(dark, torch.rand(n, device=device) * 0.85 + 0.12, 1.0)
+        # As many images in each octave of light, from an eighth of it on.
+        light = torch.exp(torch.rand(n, device=device) * math.log(0.12))
+        exposure = torch.where(dark, light, 1.0)
         noise = torch.where(dark, torch.rand(n, device=device) * 8, torch.rand(n, device=device))
         images = images * exposure[:, None, None, None]
         return images + torch.randn_like(images) * noise[:, None, None, None]
@@ -108,19 +120,60 @@ class Augmentation:
         fill = (mean * (2 * torch.rand_like(mean))).clamp(0, 255)
         return torch.where(mask, fill, images)
 
+    def _cover(self, images: Tensor) -> Tensor:
+        n, side, device = len(images), images.shape[-1], images.device
+        pick = torch.rand(n, device=device) < self.cover
+        top = (0.5 + 0.3 * torch.rand(n, device=device)) * side
+        slope = _uniform(n, device) * 0.2
+        at = torch.arange(side, device=device)
+        edge = top[:, None] + slope[:, None] * (at - side / 2)
+        mask = ((at[None, :, None] >= edge[:, None, :]) & pick[:, None, None])[:, None]
+        fill = 255 * torch.rand(n, 1, 1, 1, device=device)
+        return torch.where(mask, fill, images)
+
+    def _blur_parts(self, images: Tensor) -> Tensor:
+        n, side, device = len(images), images.shape[-1], images.device
+        pick = torch.rand(n, device=device) < self.partial_blur
+        if not pick.any():
+            return images
+        some = images[pick]
+        # A coarse copy, enlarged again, is as blurred as a wide Gaussian and cheaper.
+        small = max(3, int(side * (0.06 + 0.2 * torch.rand(()).item())))
+        low = functional.interpolate(some, (small, small), mode="area")
+        smooth = functional.interpolate(low, (side, side), mode="bicubic", align_corners=False)
+        angle = 2 * math.pi * torch.rand(len(some), 1, 1, device=device)
+        at = torch.arange(side, device=device) - (side - 1) / 2
+        along = at[None, None, :] * torch.cos(angle) + at[None, :, None] * torch.sin(angle)
+        edge = _uniform(len(some), device)[:, None, None] * side / 6
+        images[pick] = torch.where((along > edge)[:, None], smooth, some)
+        return images
+
+    def _compress(self, images: Tensor) -> Tensor:
+        for index in torch.nonzero(torch.rand(len(images)) < self.jpeg)[:, 0].tolist():
+            pixels = images[index, 0].to("cpu", torch.uint8).numpy()
+            quality = int(torch.randint(8, 50, ()).item())
+            _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            back = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)
+            images[index, 0] = torch.from_numpy(np.asarray(back, np.float32)).to(images.device)
+        return images
+
 
 PRESETS = {
-    "strong": Augmentation(),
-    # For the last epochs: closer to what most faces look like, so that the network settles there.
+    # For base weights: about half of the crops stay as they were, but for a tilt.
+    "robust": Augmentation(),
+    # For faces that already look like those the network will see: a patient's own.
     "mild": Augmentation(
         roll=12.0,
         strong_roll_share=0.05,
         zoom=0.15,
         shift=0.06,
-        dark=0.08,
-        low_resolution=0.08,
+        dark=0.05,
+        low_resolution=0.05,
         blur=0.05,
-        occlusion=0.15,
+        partial_blur=0.03,
+        occlusion=0.08,
+        cover=0.03,
+        jpeg=0.03,
     ),
 }
 

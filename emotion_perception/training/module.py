@@ -8,6 +8,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -16,26 +17,52 @@ from torchmetrics.classification import MulticlassAccuracy
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.faces import EMOTIONS, FaceSet
+from emotion_perception.training.pretrained import FaceMobileNet
 from emotion_perception.valence.labels import CLASSES
-from emotion_perception.valence.network import ValenceNet
+from emotion_perception.valence.network import ARCHITECTURES
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+NETWORKS: dict[str, type[nn.Module]] = {**ARCHITECTURES, "FaceMobileNet": FaceMobileNet}
+"""What can be trained: what a robot runs, and a teacher."""
 
 
 class FaceDataset(Dataset[Batch]):
     """Faces held in memory; yields whole batches, since one image at a time costs more than it.
 
-    Each batch is ``images`` uint8 (N, 1, S, S), ``emotions`` float (N, 10) and ``valence`` float
-    (N, 3) as shares of the votes, and ``weight`` float (N,): the share of votes with a valence.
+    Each batch is ``images`` uint8 (N, 1, S, S); ``emotions`` float (N, 10), shares of the votes
+    times the weight of the source, zeros where unknown; ``valence`` float (N, 3), shares of the
+    votes; and ``weight`` float (N,) of the valence.
+
+    Args:
+        faces: what to train on.
+        preprocessing: brings the crops to the network's size.
+        teacher: float32 (N, 3), a teacher's probabilities for each face, or None.
+        teacher_share: of the target that comes from the teacher, 0 to 1; the rest are the votes.
     """
 
-    def __init__(self, faces: FaceSet, preprocessing: FacePreprocessing) -> None:
+    def __init__(
+        self, faces: FaceSet, preprocessing: FacePreprocessing,
+        teacher: NDArray[np.float32] | None = None, teacher_share: float = 0.0,
+    ) -> None:  # fmt: skip
         images = np.stack([preprocessing.resize(image) for image in faces.images])
-        votes = torch.from_numpy(faces.emotions)
         self.images = torch.from_numpy(images)[:, None]
-        self.emotions = votes / votes.sum(1, keepdim=True).clamp(min=1)
-        self.weight = torch.from_numpy(faces.weight)
+        votes = torch.from_numpy(faces.emotions)
+        total = votes.sum(1)
+        share = torch.from_numpy(faces.valence).sum(1) / total.clamp(min=1e-6)
+        known, weight = total > 0, torch.from_numpy(faces.weight)
+        # What the source counts; of an image without valence that is all there is.
+        source = torch.where(known & (share > 0), weight / share.clamp(min=1e-6), weight)
+        source = torch.where(known & (share == 0), torch.ones_like(weight), source)
+        self.emotions = votes / total[:, None].clamp(min=1e-6) * source[:, None]
         self.valence = torch.from_numpy(faces.soft_targets)
+        self.weight = weight
+        if teacher is not None:
+            # A teacher judges every face, also those that the votes say nothing of.
+            ours = weight * (1 - teacher_share)
+            self.weight = ours + teacher_share
+            mixed = self.valence * ours[:, None] + torch.from_numpy(teacher) * teacher_share
+            self.valence = mixed / self.weight[:, None].clamp(min=1e-6)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,6 +92,22 @@ def standardise(images: Tensor, min_std: float) -> Tensor:
     return (images - mean) / std.clamp(min=min_std)
 
 
+def _mix(
+    x: Tensor, emotions: Tensor, valence: Tensor, weight: Tensor, alpha: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Blend each crop and its targets with another one of the batch."""
+    share = float(np.random.default_rng(int(torch.randint(2**31, ()))).beta(alpha, alpha))
+    other = torch.randperm(len(x), device=x.device)
+    mixed_weight = share * weight + (1 - share) * weight[other]
+    both = share * weight[:, None] * valence + (1 - share) * weight[other, None] * valence[other]
+    return (
+        torch.lerp(x[other], x, share),
+        torch.lerp(emotions[other], emotions, share),
+        both / mixed_weight[:, None].clamp(min=1e-6),
+        mixed_weight,
+    )
+
+
 class ValenceModule(lightning.LightningModule):
     """Trains a ValenceNet on soft votes, with the ten FER+ categories as a second task.
 
@@ -72,13 +115,15 @@ class ValenceModule(lightning.LightningModule):
     "negative" alone does. It is left out of the checkpoint that ships.
 
     Args:
-        network: arguments of ValenceNet.
+        network: ``{"name": key of NETWORKS, "arguments": {...}}``.
         preprocessing: fields of FacePreprocessing.
         augmentation: fields of Augmentation.
         lr: peak learning rate of SGD with Nesterov momentum 0.9.
         weight_decay: of convolutions and linear layers only.
         emotion_weight: weight of the ten-category loss.
         warmup: share of all steps over which the rate rises; it then falls by a cosine.
+        mixup: parameter of the Beta distribution that pairs of crops are blended by (Zhang et al.
+            2018); 0 turns it off.
     """
 
     def __init__(
@@ -90,15 +135,16 @@ class ValenceModule(lightning.LightningModule):
         weight_decay: float = 5e-4,
         emotion_weight: float = 0.5,
         warmup: float = 0.05,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.network = ValenceNet(**network)
+        self.network = cast(Any, NETWORKS[network["name"]](**network["arguments"]))
         self.emotions = nn.Linear(self.network.classifier.in_features, len(EMOTIONS))
         self.min_std = FacePreprocessing.from_card(preprocessing).min_std
         self.augment = Augmentation(**augmentation)
         self.lr, self.weight_decay = lr, weight_decay
-        self.emotion_weight, self.warmup = emotion_weight, warmup
+        self.emotion_weight, self.warmup, self.mixup = emotion_weight, warmup, mixup
         self.accuracy = MulticlassAccuracy(len(CLASSES), average="micro")
         self.recall = MulticlassAccuracy(len(CLASSES), average="macro")
 
@@ -111,12 +157,15 @@ class ValenceModule(lightning.LightningModule):
         images, emotions, valence, weight = batch
         with torch.autocast(images.device.type, enabled=False):
             x = standardise(self.augment(images.float()), self.min_std)
+            if self.mixup > 0:
+                x, emotions, valence, weight = _mix(x, emotions, valence, weight, self.mixup)
         features = self.network.dropout(self.network.features(x))
         logits = self.network.classifier(features).float()
         other = self.emotions(features).float()
         per_image = functional.cross_entropy(logits, valence, reduction="none")
         loss = (per_image * weight).sum() / weight.sum().clamp(min=1)
-        loss = loss + self.emotion_weight * functional.cross_entropy(other, emotions)
+        if self.emotion_weight > 0:
+            loss = loss + self.emotion_weight * functional.cross_entropy(other, emotions)
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
         return loss
 

@@ -1,10 +1,11 @@
-"""Base training on FER+."""
+"""Base training."""
 
 from __future__ import annotations
 
 import logging
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,106 +17,165 @@ from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
+    LearningRateMonitor,
     ModelCheckpoint,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
+from torch import nn
 
 import emotion_perception
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.export import export_checkpoint
-from emotion_perception.training.fer import load_fer
-from emotion_perception.training.module import FaceDataset, ValenceModule, loader
-from emotion_perception.valence.calibration import fit_temperature
-from emotion_perception.valence.network import ValenceNet
+from emotion_perception.training.faces import DataError, FaceSet, concatenate
+from emotion_perception.training.module import (
+    NETWORKS,
+    FaceDataset,
+    ValenceModule,
+    loader,
+    standardise,
+)
+from emotion_perception.training.pretrained import FaceMobileNet
+from emotion_perception.training.sources import (
+    Source,
+    load_source,
+    load_sources,
+    parse_source,
+    require_classes,
+    source_splits,
+)
+from emotion_perception.valence.backends import OnnxBackend
+from emotion_perception.valence.calibration import calibrate, softmax
+from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """Settings of a base training; the defaults gave the shipped weights."""
+    """Settings of a base training.
+
+    Attributes:
+        epochs: passes over the data.
+        batch_size: of all devices together.
+        lr: peak learning rate.
+        weight_decay: of the weights, not of biases and normalisation.
+        emotion_weight: weight of the second task, the ten emotions.
+        teacher_share: of each target that comes from the teachers, where there are any.
+        mixup: see ValenceModule.
+        ema_decay: of the averaged weights that are validated and exported.
+        patience: epochs without a better validation accuracy before it stops.
+        seed: of everything random.
+        precision: ``auto``, or one of Lightning's.
+        devices: GPUs, or processes of one thread on a CPU.
+        nodes: machines.
+        strategy: one of Lightning's; ``auto`` takes DDP for several devices.
+        network: name of the architecture, a key of NETWORKS.
+        arguments: of the architecture.
+        preprocessing: framing and size of the crops.
+        augmentation: how crops are bent.
+    """
 
     epochs: int = 30
     batch_size: int = 128
     lr: float = 0.1
     weight_decay: float = 5e-4
     emotion_weight: float = 0.5
+    teacher_share: float = 0.6
+    mixup: float = 0.0
     ema_decay: float = 0.998
     patience: int = 15
     seed: int = 0
     precision: str = "auto"
     devices: int = 1
-    widths: tuple[int, ...] = (32, 48, 96, 192)
-    depths: tuple[int, ...] = (2, 2, 2)
-    dropout: float = 0.3
-    confidence_threshold: float = 0.5
+    nodes: int = 1
+    strategy: str = "auto"
+    network: str = "ValenceNet"
+    arguments: dict[str, Any] = field(default_factory=dict)
     preprocessing: FacePreprocessing = field(default_factory=FacePreprocessing)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 def train(
-    data: Path, runs: Path, output: Path, version: str, options: TrainingOptions,
+    data: Sequence[str], runs: Path, output: Path, version: str, options: TrainingOptions,
+    *,
+    name: str = "valence-base",
+    teachers: Sequence[Path] = (),
+    pretrained: Path | None = None,
     resume: Path | None = None,
     start_from: Path | None = None,
 ) -> None:  # fmt: skip
-    """Train on the train split, choose the epoch and the temperature on the validation split.
+    """Train on the train splits; choose epoch, temperature and threshold on validation splits.
 
-    The test split is not opened here.
+    Test splits are not opened here.
 
     Args:
-        data: FER+ folder (see load_fer).
+        data: sources as ``KIND:PATH@WEIGHT`` (see parse_source). Every source with a train split
+            is trained on; those with a validation split are what the choices are made on.
         runs: folder for logs and Lightning checkpoints.
         output: checkpoint folder to write; must not exist.
         version: of the new weights.
         options: settings.
+        name: of the model family.
+        teachers: checkpoint folders whose averaged probabilities are part of the targets
+            (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
+        pretrained: published weights for FaceMobileNet (see FaceMobileNet.load_pretrained).
         resume: Lightning checkpoint of a broken run to continue.
         start_from: Lightning checkpoint of a finished run whose weights this one starts with.
+
+    Raises:
+        FileExistsError: if ``output`` exists.
+        DataError, ModelError: if a source, a teacher or the pretrained weights are unusable.
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already; choose another --output")
+    if options.network not in NETWORKS:
+        raise ValueError(f"network: expected one of {sorted(NETWORKS)}, got {options.network!r}")
     lightning.seed_everything(options.seed, workers=True)
     if options.devices > 1 and not torch.cuda.is_available():
         # One thread a process: threads that wait for each other stall as soon as anything else
         # runs on the machine.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.devices))
     torch.set_float32_matmul_precision("high")
-    training = load_fer(data, "train")
-    validation = load_fer(data, "validation").labelled()
-    logger.info("train %d images, validation %d", len(training.images), len(validation.images))
-    module = ValenceModule(
-        network={"widths": options.widths, "depths": options.depths, "dropout": options.dropout},
-        preprocessing=options.preprocessing.to_card(),
-        augmentation=asdict(options.augmentation),
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        emotion_weight=options.emotion_weight,
-    ).to(memory_format=torch.channels_last)
+    sources = [parse_source(text) for text in data]
+    training, validation = _load(sources, options.preprocessing)
+    logger.info("train %d images, validation %d", len(training), len(validation))
+    known = [load_checkpoint(folder) for folder in teachers]
+    dataset = FaceDataset(
+        training, options.preprocessing,
+        teach(known, training) if known else None, options.teacher_share,
+    )  # fmt: skip
+    module = _module(options, dataset, pretrained, start_from)
     best = ModelCheckpoint(
         runs, "best-{epoch}", monitor="val_accuracy", mode="max", save_last=True,
         save_on_exception=True,
     )  # fmt: skip
-    if start_from is not None:
-        module.load_state_dict(torch.load(start_from, weights_only=True)["state_dict"])
-    share = options.batch_size // options.devices
+    share = max(1, options.batch_size // (options.devices * options.nodes))
     callbacks: list[Callback] = [
         best,
         EarlyStopping("val_accuracy", mode="max", patience=options.patience),
         EMAWeightAveraging(decay=options.ema_decay),
+        LearningRateMonitor("epoch"),
         TQDMProgressBar(refresh_rate=20),
     ]
+    strategy = options.strategy
+    if strategy == "auto" and options.devices * options.nodes > 1:
+        strategy = "ddp"
     trainer = lightning.Trainer(
         max_epochs=options.epochs, precision=_precision(options.precision),  # type: ignore[arg-type]
-        callbacks=callbacks, logger=CSVLogger(runs, name="", version=""), default_root_dir=runs,
-        num_sanity_val_steps=0, log_every_n_steps=50, devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
+        callbacks=callbacks, default_root_dir=runs, num_sanity_val_steps=0, log_every_n_steps=50,
+        logger=[
+            CSVLogger(runs, name="", version=""),
+            TensorBoardLogger(runs, name="", version="tensorboard"),
+        ],
+        devices=options.devices, num_nodes=options.nodes, strategy=strategy,
     )  # fmt: skip
     try:
         trainer.fit(
             module,
-            loader(FaceDataset(training, options.preprocessing), share, shuffle=True),
+            loader(dataset, share, shuffle=True),
             loader(FaceDataset(validation, options.preprocessing), 512, shuffle=False),
             ckpt_path=resume,
             weights_only=True,
@@ -125,25 +185,25 @@ def train(
         raise
     if not trainer.is_global_zero:
         return
-    network, epoch = _load_best(Path(best.best_model_path), options)
+    network, epoch = load_best(Path(best.best_model_path))
     logits = predict(network, validation.images, options.preprocessing)
-    temperature = fit_temperature(logits, validation.soft_targets)
+    calibration = calibrate(logits, validation.labels)
     export_checkpoint(
         network,
         output,
         options.preprocessing,
         {
-            "name": "valence-base",
+            "name": name,
             "version": version,
-            "temperature": round(temperature, 4),
-            "confidence_threshold": options.confidence_threshold,
-            "licence": "Apache-2.0",
+            **calibration.to_card(),
             "training": {
-                "data": "FER2013 images (web images, research use) with FER+ votes (MIT), "
-                "copies across splits removed",
-                "images": len(training.images),
-                "chosen_on": "PublicTest (accuracy of the epoch, temperature)",
+                "data": [f"{at.kind} (weight {at.weight:g})" for at in sources],
+                "images": len(training),
+                "chosen_on": "validation splits (accuracy of the epoch, temperature, threshold)",
+                "validation_images": len(validation),
                 "best_epoch": epoch,
+                "teachers": [teacher.model_id for teacher in known],
+                "pretrained": pretrained.name if pretrained else None,
                 "started_from": start_from.name if start_from else None,
                 "options": _plain(asdict(options)),
                 "software": {
@@ -159,6 +219,89 @@ def train(
     logger.info("wrote %s", output)
 
 
+def teach(teachers: Sequence[Checkpoint], faces: FaceSet) -> NDArray[np.float32]:
+    """Return what the teachers think of each face and of its mirror image, averaged.
+
+    Args:
+        teachers: verified checkpoints; their calibrated probabilities are used.
+        faces: N faces.
+
+    Returns:
+        float32 (N, 3).
+    """
+    total = np.zeros((len(faces), 3), np.float32)
+    for teacher in teachers:
+        backend = OnnxBackend(teacher, threads=torch.get_num_threads())
+        for start in range(0, len(faces), 64):
+            images = faces.images[start : start + 64]
+            crops = [teacher.preprocessing.resize(image) for image in images]
+            for view in (crops, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]):
+                logits = backend.logits(teacher.preprocessing.batch(view))
+                total[start : start + 64] += softmax(logits, teacher.temperature)
+    return np.asarray(total / (2 * len(teachers)), np.float32)
+
+
+def load_best(path: Path) -> tuple[nn.Module, int]:
+    """Return the averaged network of a Lightning checkpoint, in inference mode, and its epoch."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    network: dict[str, Any] = saved["hyper_parameters"]["network"]
+    module = NETWORKS[network["name"]](**network["arguments"])
+    prefix = "network."
+    module.load_state_dict(
+        {
+            key.removeprefix(prefix): value
+            for key, value in saved["state_dict"].items()
+            if key.startswith(prefix)
+        }
+    )
+    return module.eval(), int(saved["epoch"])
+
+
+def _load(sources: Sequence[Source], preprocessing: FacePreprocessing) -> tuple[FaceSet, FaceSet]:
+    """Return the train splits and the labelled validation splits of all sources."""
+    training = [s for s in sources if {"train", "all"} & set(source_splits(s))]
+    choosing = [s for s in sources if "validation" in source_splits(s)]
+    if not choosing:
+        raise DataError(
+            "data: no source has a validation split to choose the epoch on; add one that has,"
+            " such as FER+ or AffectNet"
+        )
+    train_set = concatenate(
+        [
+            load_source(s, "train" if "train" in source_splits(s) else "all", preprocessing)
+            for s in training
+        ]
+    )
+    require_classes(train_set, "training data")
+    return train_set, load_sources(choosing, "validation", preprocessing).labelled()
+
+
+def _module(
+    options: TrainingOptions, dataset: FaceDataset, pretrained: Path | None, start_from: Path | None
+) -> ValenceModule:
+    module = ValenceModule(
+        network={"name": options.network, "arguments": options.arguments},
+        preprocessing=options.preprocessing.to_card(),
+        augmentation=asdict(options.augmentation),
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        emotion_weight=options.emotion_weight,
+        mixup=options.mixup,
+    )
+    if pretrained is not None:
+        if not isinstance(module.network, FaceMobileNet):
+            raise ValueError("pretrained: only FaceMobileNet has published weights to start from")
+        some = dataset.images[:: max(1, len(dataset) // 256)].float()
+        module.network.load_pretrained(pretrained, standardise(some, options.preprocessing.min_std))
+    if start_from is not None:
+        saved = torch.load(start_from, map_location="cpu", weights_only=True)["state_dict"]
+        try:
+            module.load_state_dict(saved)
+        except RuntimeError as error:
+            raise DataError(f"{start_from}: the state of another architecture: {error}") from error
+    return module.to(memory_format=torch.channels_last)
+
+
 def predict(
     network: torch.nn.Module, images: NDArray[np.uint8], preprocessing: FacePreprocessing
 ) -> NDArray[np.float32]:
@@ -169,18 +312,6 @@ def predict(
             crops = [preprocessing.resize(image) for image in images[start : start + 256]]
             parts.append(network(torch.from_numpy(preprocessing.batch(crops))).numpy())
     return np.concatenate(parts)
-
-
-def _load_best(path: Path, options: TrainingOptions) -> tuple[ValenceNet, int]:
-    """Return the averaged network of the best epoch, and that epoch."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    state: dict[str, Any] = saved["state_dict"]
-    network = ValenceNet(options.widths, options.depths, options.dropout)
-    prefix = "network."
-    network.load_state_dict(
-        {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
-    )
-    return network.eval(), int(saved["epoch"])
 
 
 def _precision(wanted: str) -> str:

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.training.faces import DataError
+from emotion_perception.training.sources import load_source
+from emotion_perception.valence.labels import DROPPED, POSITIVE
+
+data = pytest.importorskip("skimage.data")
+
+
+@pytest.fixture
+def expw(tmp_path, monkeypatch):
+    """One photograph in ExpW's layout, its face named twice with different expressions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "expw"
+    (root / "Images").mkdir(parents=True)
+    Image.fromarray(data.astronaut()).save(root / "Images" / "one.jpg", quality=95)
+    box = "60 170 275 180"  # top left right bottom
+    (root / "label.lst").write_text(f"one.jpg 0 {box} 80.5 3\none.jpg 1 {box} 20.0 5\n")
+    return root
+
+
+def test_faces_are_cut_out_of_the_photographs(expw):
+    faces = load_source(f"{expw}@0.4", "train", FacePreprocessing())
+    assert list(faces.labels) == [POSITIVE, DROPPED]  # a smile and a surprise
+    np.testing.assert_allclose(faces.weight, [0.4, 0])
+    assert faces.images.std() > 20
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("one.jpg 0 60 170 275 180 80.5 7", "row 1: label: expected 0 to 6"),
+        ("one.jpg 0 60 275 170 180 80.5 3", "row 1: box"),
+        ("one.jpg 0 60 275 3", "row 1: expected NAME"),
+        ("../one.jpg 0 60 170 275 180 80.5 3", "plain file name"),
+    ],
+)
+def test_wrong_lines_are_named(expw, line, words):
+    (expw / "label.lst").write_text(line + "\n")
+    with pytest.raises(DataError, match=words):
+        load_source(f"expw:{expw}", "train", FacePreprocessing())
