@@ -173,8 +173,8 @@ def _listed(source: Source) -> Iterator[_Item]:
         for entry in ADAPTERS[source.kind].entries(source.path, split):
             if not entry.emotion:
                 raise DataError(
-                    f"{source.path}: {source.kind} names no emotion for {entry.path.name};"
-                    " relabel takes sets labelled by emotion"
+                    f"{source.path}: a set of {source.kind}, expected one that is labelled by"
+                    f" emotion; there is none for {entry.path.name}"
                 )
             yield _Item(
                 split if parted else "", entry.emotion, EMOTION_TO_VALENCE[entry.emotion],
