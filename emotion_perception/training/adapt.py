@@ -111,7 +111,7 @@ def adapt(
     module = AdaptModule(copy.deepcopy(base), own[0], replay, options, min_std)
     with_base = options.base_images() if replay is not None else 0
     # At 100 % the patient's images set the number of steps and the look, and are not learned from.
-    step = max(1, options.batch_size - with_base)
+    step = options.batch_size - with_base or options.batch_size
     data = DataLoader(TensorDataset(*own), batch_size=step, shuffle=True)
     with _quiet():
         trainer = lightning.Trainer(
@@ -182,7 +182,7 @@ class AdaptModule(lightning.LightningModule):
         min_std: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.options, self.min_std = options, min_std
         self.replay = replay
         self.count = options.base_images() if replay is not None else 0

@@ -49,7 +49,7 @@ from emotion_perception.training.promotion import (
     clusters_of_frames,
     decide,
 )
-from emotion_perception.training.registry import publish
+from emotion_perception.training.registry import private_folder, publish
 from emotion_perception.training.rounds import (
     Round,
     checked_rounds,
@@ -157,7 +157,7 @@ def finetune(
     _check_images(everything, base)
     if replay is None and options.adaptation.base_percentage:
         logger.warning("no base data: the model learns from the patient's images alone")
-    folder = make_private(patient_folder(root, patient))
+    folder = private_folder(root, patient)
     key = _fingerprint(base, rounds, replay, options)
     state = folder / f".unfinished-{key}"
     if resume and not state.is_dir():
@@ -171,9 +171,7 @@ def finetune(
     except (OSError, SafetensorError, RuntimeError) as error:
         if _is_full(error):
             shutil.rmtree(state, ignore_errors=True)
-            raise DiskFullError(
-                f"{folder}: the disk is full; no new version was written"
-            ) from error
+            raise DiskFullError(f"{folder}: the disk is full; no version was written") from error
         raise
     except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of Ctrl-C
         logger.warning("interrupted; the same command with --resume goes on")
@@ -351,12 +349,11 @@ def _table(
 
 def _halves(faces: FaceSet | None) -> tuple[FaceSet | None, FaceSet | None]:
     """Part base images into those that choose and those that judge."""
-    if faces is None:
+    labelled = None if faces is None else faces.labelled()
+    if labelled is None or len(labelled) < 2:
         return None, None
-    labelled = faces.labelled()
-    return labelled.subset(np.arange(0, len(labelled), 2)), labelled.subset(
-        np.arange(1, len(labelled), 2)
-    )
+    at = np.arange(len(labelled))
+    return labelled.subset(at[::2]), labelled.subset(at[1::2])
 
 
 def _or_none(runs: _Runs, network: nn.Module, faces: FaceSet | None) -> NDArray[np.float32]:

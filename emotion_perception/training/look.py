@@ -27,6 +27,7 @@ _COARSE: Final = 4
 
 _ROUNDS: Final = 3
 _LEAST: Final = 1e-3
+_TURNS: Final = (0, 10, -10, 20, -20, 30, -30, 40, -40, 50, -50, 60, -60)
 _FARTHEST: Final = 0.4  # logarithm of the zoom, and shift in half sides
 
 
@@ -143,7 +144,7 @@ def _register(wanted: Tensor, usual: Tensor) -> tuple[Tensor, float]:
     def likeness(pose: list[float]) -> float:
         return float((standardise(_warp(usual[None], _matrix(pose)), _LEAST) * aim).mean())
 
-    starts = [[math.radians(turn), 0.0, 0.0, 0.0] for turn in range(-60, 61, 10)]
+    starts = [[math.radians(turn), 0.0, 0.0, 0.0] for turn in _TURNS]
     pose = max(starts, key=likeness)
     best = likeness(pose)
     steps = [math.radians(5), 0.1, 0.1, 0.1]

@@ -240,6 +240,17 @@ def find_patient_model(patient: str, root: Path | None = None) -> Path:
     return place / patient / version
 
 
+def private_folder(root: Path, patient: str) -> Path:
+    """Return a patient's folder, made where it is missing, that only its owner can enter.
+
+    A registry that is made here is private too: the names of its folders are the pseudonyms.
+    """
+    folder = patient_folder(root, patient)
+    if not root.exists():
+        make_private(root)
+    return make_private(folder)
+
+
 @contextlib.contextmanager
 def locked(root: Path, patient: str) -> Iterator[Path]:
     """Keep other processes from changing a patient's folder; yields the folder, made private.
@@ -247,7 +258,7 @@ def locked(root: Path, patient: str) -> Iterator[Path]:
     Raises:
         DataError: for a bad pseudonym.
     """
-    folder = make_private(patient_folder(root, patient))
+    folder = private_folder(root, patient)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

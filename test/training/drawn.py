@@ -6,6 +6,20 @@ import numpy as np
 from emotion_perception.training.faces import from_labels
 
 
+def warmed(network):
+    """Return an untrained network with the statistics of drawn faces in its normalisation."""
+    import torch
+
+    from emotion_perception.training.module import standardise
+
+    images = torch.from_numpy(drawn_faces(60, seed=99).images)[:, None].float()
+    network.train()
+    with torch.no_grad():
+        for _ in range(20):
+            network(standardise(images, 4.0))
+    return network.eval()
+
+
 def drawn_faces(count, *, seed=0, recordings=1, person="P-1", upside_down=False):
     """Return a FaceSet, the classes in turn; a patient's mouth may mean the opposite."""
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from drawn import drawn_faces
+from drawn import drawn_faces, warmed
 
 from emotion_perception.training.adapt import Adaptation, adapt, learnable, mixed, predict
 from emotion_perception.valence.network import ValenceNet
@@ -18,7 +18,7 @@ def tensors(faces):
 @pytest.fixture(scope="module")
 def base():
     torch.manual_seed(0)
-    return ValenceNet((8, 8, 16), (1, 1)).eval()
+    return warmed(ValenceNet((8, 8, 16), (1, 1)))
 
 
 @pytest.fixture(scope="module")

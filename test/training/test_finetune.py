@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from drawn import drawn_faces
+from drawn import drawn_faces, warmed
 from typer.testing import CliRunner
 
 from emotion_perception.faces.model_files import ModelError
@@ -42,9 +42,8 @@ def base(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("base") / "net"
     card = {"name": "base", "version": "1", "temperature": 1.0, "confidence_threshold": 0.5}
-    export_checkpoint(
-        ValenceNet((8, 8, 16), (1, 1), dropout=0.0), folder, FacePreprocessing(), card
-    )
+    network = warmed(ValenceNet((8, 8, 16), (1, 1), dropout=0.0))
+    export_checkpoint(network, folder, FacePreprocessing(), card)
     return load_checkpoint(folder)
 
 
