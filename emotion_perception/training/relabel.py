@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.training.faces import EMOTIONS, DataError, FaceSet
-from emotion_perception.training.fer import SPLITS as FER_SPLITS
 from emotion_perception.training.fer import load_fer
 from emotion_perception.training.fer_csv import CODES, VOTE_TABLE, image_table, parse_pixels
+from emotion_perception.training.fer_csv import SPLITS as FER_SPLITS
 from emotion_perception.training.listing import read_rows, warn_of
-from emotion_perception.training.sources import ADAPTERS, Source, source_splits
+from emotion_perception.training.source_kinds import ADAPTERS, Source, source_splits
 from emotion_perception.valence.labels import CLASSES, DROPPED, EMOTION_TO_VALENCE
 
 logger = logging.getLogger(__name__)
@@ -169,6 +169,7 @@ def _items(source: Source) -> Iterator[_Item]:
 def _listed(source: Source) -> Iterator[_Item]:
     splits = [split for split in source_splits(source) if split != "all"]
     parted = "all" not in source_splits(source)
+    seen: set[Path] = set()
     for split in splits:
         for entry in ADAPTERS[source.kind].entries(source.path, split):
             if not entry.emotion:
@@ -176,6 +177,12 @@ def _listed(source: Source) -> Iterator[_Item]:
                     f"{source.path}: a set of {source.kind}, expected one that is labelled by"
                     f" emotion; there is none for {entry.path.name}"
                 )
+            if entry.path in seen:
+                raise DataError(
+                    f"{entry.path}: holds several labelled faces; relabel takes sets of one face"
+                    " an image"
+                )
+            seen.add(entry.path)
             yield _Item(
                 split if parted else "", entry.emotion, EMOTION_TO_VALENCE[entry.emotion],
                 entry.path.name, str(entry.path), entry.path,

@@ -164,3 +164,13 @@ def test_command_prints_the_counts(emotions, tmp_path):
     words = [line.replace("│", " ").split() for line in run.output.splitlines()]
     assert ["happiness", "positive", "2", "1"] in words
     assert ["surprise", "left", "out", "2", "1"] in words
+
+
+def test_photographs_of_several_faces_are_refused(tmp_path):
+    root = tmp_path / "expw"
+    (root / "images").mkdir(parents=True)
+    cv2.imwrite(str(root / "images" / "a.jpg"), np.zeros((48, 48), np.uint8))
+    (root / "label.lst").write_text("a.jpg 0 1 1 20 20 9 3\na.jpg 1 1 21 40 40 9 6\n")
+    with pytest.raises(DataError, match="holds several labelled faces"):
+        relabel(parse_source(f"expw:{root}"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

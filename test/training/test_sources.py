@@ -12,12 +12,8 @@ from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.pipeline import make_mtcnn
 from emotion_perception.training.crop_cache import cache_directory
 from emotion_perception.training.faces import EMOTIONS, DataError
-from emotion_perception.training.sources import (
-    detect_kind,
-    load_source,
-    load_sources,
-    parse_source,
-)
+from emotion_perception.training.source_kinds import detect_kind, parse_source
+from emotion_perception.training.sources import load_source, load_sources
 from emotion_perception.training.sources_folders import fold_folders, table_entries
 from emotion_perception.valence.labels import DROPPED, NEGATIVE, NEUTRAL, POSITIVE
 
