@@ -46,6 +46,8 @@ _TIGHT_LOOKS = (
     _Look(128, 0.25, (0.4, 0.4, 0.4), 48),
 )
 _WIDE_LOOK = _Look(640, 0.0, (0.6, 0.7, 0.7), 40, enlarge=False)
+# A small picture that is not all face: enlarged, or its faces would be too small for MTCNN.
+_SMALL_LOOK = _Look(320, 0.0, (0.6, 0.7, 0.7), 40)
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | None:
@@ -84,7 +86,7 @@ class FaceFinder:
                 return landmarks
         if tight:
             return None
-        return self._look(image, _WIDE_LOOK) if small else wide
+        return self._look(image, _SMALL_LOOK) if small else wide
 
     def _look(self, image: NDArray[np.uint8], look: _Look) -> NDArray[np.float32] | None:
         height, width = image.shape[:2]

@@ -92,8 +92,10 @@ def relabel(source: Source, output: Path, mode: str = "link") -> Relabelled:
         # As open to others as the set itself, and never more.
         work.chmod(0o700 | source.path.stat().st_mode & 0o055)
         work.rename(output)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # e.g. a full disk
+            raise OSError(error.errno, f"{error.strerror}; nothing was kept", str(output)) from None
         raise
     return result
 
