@@ -37,7 +37,7 @@ def capture(
             "--prompts", help="Be led through the classes; a webcam always is. Try it with demo."
         ),
     ] = False,
-    seconds: Annotated[float, typer.Option(min=1, help="Length of a prompted take.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Length of a prompted take.")] = 10.0,
     countdown: Annotated[float, typer.Option(min=0, help="Seconds before a take.")] = 3.0,
     window: Annotated[
         bool, typer.Option("--window/--no-window", help="Show the camera's image.")
@@ -143,6 +143,10 @@ def _print(data: Path, person: str, report: CaptureReport) -> None:
     typer.echo(f"{frames} labelled frames, {report.skipped} without a label:")
     for verdict, count in report.verdicts.most_common():
         typer.echo(f"  {count:6}  {verdict.value}")
+    if report.several:
+        typer.echo(
+            f"{report.several} frames showed several people: check that every image is of {person}"
+        )
     if report.taken_in:
         typer.echo(f"{len(report.taken_in)} images of a run that broke off were taken in")
     for problem in report.problems:

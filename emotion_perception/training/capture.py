@@ -60,6 +60,7 @@ class CaptureReport:
         kept: new images of each class.
         verdicts: how many frames met with each verdict.
         skipped: frames without a label.
+        several: frames with more than one face, of which one was chosen.
         total: images of each class that the person has now.
         recordings: names of the new recordings.
         sheets: overview sheets.
@@ -71,6 +72,7 @@ class CaptureReport:
     kept: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     skipped: int = 0
+    several: int = 0
     total: dict[str, int] = field(default_factory=dict)
     recordings: list[str] = field(default_factory=list)
     sheets: list[Path] = field(default_factory=list)
@@ -126,6 +128,7 @@ def capture(
                 _record(store, selector, planned, topic, guide, asdict(chosen), report)
         except KeyboardInterrupt:
             report.interrupted = True
+        report.several = selector.several
         report.total = store.counts()
         report.sheets = write_overview(store)
     return report

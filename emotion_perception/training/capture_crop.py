@@ -1,10 +1,14 @@
 """A face crop as it is stored: enlarged, in colour, and saying itself how it was framed.
 
 A stored crop must give the network what the live frame gave it. It is therefore cut out by
-FacePreprocessing.align, at three times the network's resolution, so that a network of higher
-resolution can be trained on it too, and a comment in the JPEG names the framing. On 360 frames of
-seven clips the 48x48 input made from it differed from the live one by 0.4 to 1.5 of 255 grey
-levels on average, whether it was 96, 112, 144, 192 or 240 pixels wide; 144 is three times 48.
+FacePreprocessing.align, at three times the network's resolution, so that people can look at it and
+a network of higher resolution can be trained on it too; its blocks of three by three pixels are
+then moved to the grey levels of the live input. A comment in the JPEG names the framing.
+
+On 184 frames of seven clips the 48x48 input made from the stored file differed from the live one
+by 0.14 of 255 grey levels on average and by 0.20 in the worst frame (without moving the blocks by
+1 and 3.5, whether the crop had 96, 112, 144, 192 or 240 pixels), and the base network's
+probabilities by 0.003 on average and 0.03 at most.
 """
 
 from __future__ import annotations
@@ -42,7 +46,12 @@ def cut_crop(
     channels = [
         larger.align(np.ascontiguousarray(frame_bgr[:, :, index]), landmarks) for index in range(3)
     ]
-    return np.stack(channels, axis=-1)
+    crop = np.stack(channels, axis=-1)
+    live = preprocessing.align(frame_bgr, landmarks)
+    error = live.astype(np.float32) - preprocessing.resize(crop)
+    # The two are resampled differently, so a block's mean is not what the network saw.
+    blocks = error.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)[:, :, None]
+    return np.rint(np.clip(crop + blocks, 0, 255)).astype(np.uint8)
 
 
 def encode_crop(crop_bgr: NDArray[np.uint8], preprocessing: FacePreprocessing) -> bytes:

@@ -71,6 +71,9 @@ class Keys:
     """Keys from a terminal as they are pressed, or lines from a pipe, without waiting.
 
     A line of a pipe counts as its first letter, an empty one as Enter, its end as ``q``.
+
+    Args:
+        descriptor: file to read from; None: standard input.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -106,6 +109,10 @@ class Keys:
         if self._has_key():
             return self._next_key()
         return QUIT if self._ended else None
+
+    def pressed(self) -> str | None:
+        """Return a key pressed meanwhile; a pipe's lines are answers, which wait for ``poll``."""
+        return self.poll() if self._terminal else None
 
     def _has_key(self) -> bool:
         return bool(self._buffer) if self._terminal else b"\n" in self._buffer
@@ -208,7 +215,7 @@ class Guide:
                     said = second
                     self._say(f"  {line}, last: {verdict.value}")
             box = selector.face.box if selector.face is not None and left <= 0 else None
-            pressed = self._show(frame.image, line, box) or self._keys.poll()
+            pressed = self._show(frame.image, line, box) or self._keys.pressed()
             if pressed == REDO:
                 return REDO
             if pressed in (SKIP, QUIT):
@@ -217,7 +224,8 @@ class Guide:
 
     def _until_error(self, source: FrameSource) -> Iterator[Frame]:
         try:
-            yield from source
+            for frame in source:  # noqa: UP028 - `yield from` would close the source at the end
+                yield frame
         except SourceError as error:
             self._say(f"[yellow]{escape(str(error))}[/]")
 

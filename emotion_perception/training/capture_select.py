@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,6 +108,7 @@ class FaceSelector:
 
     Attributes:
         face: the face that was chosen in the last frame, or None.
+        several: how many frames showed more than one face.
     """
 
     def __init__(self, pipeline: ReactionPipeline, options: SelectionOptions) -> None:
@@ -117,13 +119,14 @@ class FaceSelector:
         self._known = np.empty((64, size * size), np.float32)
         self._count = 0
         self.face: Face | None = None
+        self.several = 0
 
     @property
     def remembered(self) -> int:
         """How many crops new ones are compared with."""
         return self._count
 
-    def remember(self, crops: Sequence[NDArray[np.uint8]]) -> None:
+    def remember(self, crops: Sequence[NDArray[Any]]) -> None:
         """Compare what comes with stored crops too, each uint8 BGR (S, S, 3) or grey."""
         for crop in crops:
             self._add(self._standardised(self._preprocessing.resize(crop)))
@@ -136,6 +139,7 @@ class FaceSelector:
         """Return the crop of a uint8 BGR frame (H, W, 3) if it is worth keeping, and a verdict."""
         options = self._options
         faces = [reaction.face for reaction in self._pipeline.run(frame_bgr)]
+        self.several += len(faces) > 1
         self.face = _chosen(faces, frame_bgr, options.face)
         if self.face is None:
             return None, Verdict.NO_FACE
@@ -159,8 +163,10 @@ class FaceSelector:
         if self._is_known(standardised):
             return None, Verdict.DUPLICATE
         crop = cut_crop(frame_bgr, self.face.landmarks, self._preprocessing)
-        self._add(standardised)
-        return Crop(encode_crop(crop, self._preprocessing), quality), Verdict.KEPT
+        jpeg = encode_crop(crop, self._preprocessing)
+        # As it was stored: a later run, which reads it from disk, must decide alike.
+        self.remember([cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)])
+        return Crop(jpeg, quality), Verdict.KEPT
 
     def _standardised(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
         stack = grey[None].astype(np.float32)

@@ -89,6 +89,8 @@ def record_consent(
         raise DataError(f"given: {consent.given} is in the future")
     folder = patient_folder(data, person)
     known = read_consents(data, person) if (folder / CONSENT_FILE).exists() else []
+    if not data.exists():
+        make_private(data)
     return _write(make_private(folder), person, [*known, consent])
 
 
