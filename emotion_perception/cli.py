@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import emotion_perception
+from emotion_perception.commands.calibrate import calibrate
 from emotion_perception.commands.capture import capture
 from emotion_perception.commands.consent import consent
 from emotion_perception.commands.display import display
@@ -47,7 +48,7 @@ def _common(
     )
 
 
-for command in (display, train, evaluate, capture, consent, forget, relabel, finetune):
+for command in (display, train, evaluate, calibrate, capture, consent, forget, relabel, finetune):
     app.command()(command)
 app.add_typer(models_app, name="models")
 

@@ -63,7 +63,7 @@ def test_command(clip):
     [
         (["display", "--source", "nowhere.mp4", "--no-window"], "nowhere.mp4"),
         (["display", "--source", "77", "--no-window"], "webcam 77"),
-        (["evaluate", "--data", "nowhere"], "labels.csv: not found"),
+        (["evaluate", "--data", "nowhere"], "nowhere: no such folder"),
         (["display", "--source", ".", "--model", "nowhere", "--no-window"], "error: "),
     ],
 )

@@ -12,3 +12,10 @@ ModelOption = Annotated[
     typer.Option(help="Checkpoint folder; default: the shipped base weights."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        help="Folder of labelled faces (FER+, RAF-DB, AffectNet, IMFDB, classes) or KIND:PATH.",
+        show_default=False,
+    ),
+]

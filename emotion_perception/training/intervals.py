@@ -9,7 +9,7 @@ drawn and the sums within each cluster: no image is copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ def recording_names(faces: FaceSet) -> NDArray[np.str_]:
 
 
 def bootstrap(
-    columns: NDArray[np.float64], statistics: dict[str, Statistic], *,
+    columns: NDArray[np.float64], statistics: Mapping[str, Statistic], *,
     clusters: NDArray[np.int64] | None = None, draws: int = DRAWS, seed: int = 0,
 ) -> dict[str, NDArray[np.float64]]:  # fmt: skip
     """Draw clusters with replacement and return each figure of each draw.
@@ -113,6 +113,30 @@ def bootstrap(
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         return {name: statistic(drawn) for name, statistic in statistics.items()}
+
+
+def drawn_images(
+    count: int, clusters: NDArray[np.int64] | None, draws: int, seed: int = 0
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the images of each draw, for figures that are no ratio of sums.
+
+    Args:
+        count: images there are.
+        clusters: int (N,), images drawn together; None: each alone.
+        draws: how many.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    if clusters is None:
+        for _ in range(draws):
+            yield generator.integers(0, count, count)
+        return
+    _, number = np.unique(clusters, return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    for _ in range(draws):
+        picked = generator.integers(0, len(members), len(members))
+        yield np.concatenate([members[index] for index in picked])
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -93,3 +99,34 @@ def test_lengths_follow_the_side():
 def test_unknown_name(faces):
     with pytest.raises(DataError, match="roll, dark, small, covered, half_blurred, got 'fog'"):
         shifted(faces, "fog")
+
+
+def test_benchmark_scores_every_shift(fer_dir, tmp_path):
+    root = Path(__file__).absolute().parents[2]
+    if not (root / "benchmarks").is_dir():
+        pytest.skip("benchmarks/ belongs to a checkout")
+    path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(root)])
+
+    def bench(data):
+        return subprocess.run(
+            [sys.executable, "-m", "benchmarks.shifts", "--data", data, "--output",
+             tmp_path / "new" / "shifts.json"],
+            cwd="/", env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+            timeout=240,
+        )  # fmt: skip
+
+    done = bench(fer_dir)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "new" / "shifts.json").read_text())
+    assert result["images"] == 15
+    assert list(result["shifts"]) == list(SHIFTS)
+    accuracies = [row["accuracy"] for row in result["shifts"].values()]
+    mean = result["mean"]
+    assert mean["accuracy"] == pytest.approx(np.mean(accuracies), abs=2e-4)
+    assert mean["accuracy_interval"][0] <= mean["accuracy"] <= mean["accuracy_interval"][1]
+    assert result["targets"][0]["met"] == (mean["accuracy"] >= 0.74)
+    assert "mean of the five" in done.stdout
+    failed = bench(tmp_path / "nowhere")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: ")
+    assert "nowhere" in failed.stderr

@@ -1,0 +1,243 @@
+"""The same figures for parts of a set: persons, recordings, and groups of people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_perception.training.faces import FaceSet
+from emotion_perception.training.intervals import (
+    accuracy_of,
+    bootstrap,
+    clusters_of,
+    confusion_columns,
+    interval,
+    macro_recall_of,
+    recording_names,
+    wilson,
+)
+from emotion_perception.valence.labels import CLASSES
+
+SMALL = 20
+"""Fewer independent images or persons than this say little; such a part is marked."""
+
+_SHUFFLES = 1000
+_PART_DRAWS = 500
+_BAND = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a set and how a model fares on it.
+
+    Attributes:
+        name: of the part.
+        images: in it.
+        units: persons, recordings or images of which it consists, whichever stand alone.
+        counts: images of each class.
+        accuracy: share of right answers.
+        accuracy_interval: 95 % of it.
+        macro_recall: mean recall of the classes that are there.
+        macro_recall_interval: 95 % of it; NaN where no draw has the figure.
+        coverage: share of images answered at the model's threshold.
+        accuracy_covered: accuracy on those; NaN if there are none.
+        small: whether it has fewer than SMALL units.
+    """
+
+    name: str
+    images: int
+    units: int
+    counts: dict[str, int]
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_recall: float
+    macro_recall_interval: tuple[float, float]
+    coverage: float
+    accuracy_covered: float
+    small: bool
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """How a model fares on the groups of one grouping.
+
+    Attributes:
+        grouping: its name, such as age.
+        parts: the groups, largest first.
+        best: the group with the highest accuracy, small ones left out; empty if fewer than two
+            are left.
+        worst: the group with the lowest.
+        gap: difference of the two accuracies; NaN if fewer than two groups are left.
+        chance: share of random assignments of people to groups with a gap at least as large; NaN
+            likewise. A gap is found in any data: a small value says that this one is no accident.
+    """
+
+    grouping: str
+    parts: list[Part]
+    best: str
+    worst: str
+    gap: float
+    chance: float
+
+
+def parts_of(
+    names: NDArray[np.str_], probabilities: NDArray[np.float32], faces: FaceSet, threshold: float
+) -> list[Part]:
+    """Score each part of a labelled set; images whose name is empty are in none.
+
+    Args:
+        names: str (N,), the part of each image.
+        probabilities: float (N, 3).
+        faces: labelled faces (N).
+        threshold: of the model.
+    """
+    return [
+        _part(str(name), np.flatnonzero(names == name), probabilities, faces, threshold)
+        for name in np.unique(names[names != ""])
+    ]
+
+
+def by_person(
+    probabilities: NDArray[np.float32], faces: FaceSet, threshold: float
+) -> list[Part]:  # fmt: skip
+    """Score each person, the worst first; empty where nobody is known."""
+    return _worst_first(parts_of(faces.persons, probabilities, faces, threshold))
+
+
+def by_recording(
+    probabilities: NDArray[np.float32], faces: FaceSet, threshold: float
+) -> list[Part]:  # fmt: skip
+    """Score each recording, the worst first; empty where none is known."""
+    return _worst_first(parts_of(recording_names(faces), probabilities, faces, threshold))
+
+
+def fairness(
+    probabilities: NDArray[np.float32], faces: FaceSet, threshold: float, *, seed: int = 0
+) -> list[Fairness]:
+    """Compare the groups of every grouping of a labelled set that has at least two.
+
+    Args:
+        probabilities: float (N, 3).
+        faces: labelled faces (N); numbers with many values, such as ages, are put in bands of ten.
+        threshold: of the model.
+        seed: of the random assignments.
+    """
+    made = []
+    for grouping, values in faces.groups.items():
+        names = in_bands(values)
+        if len(set(names.tolist()) - {""}) < 2:
+            continue
+        parts = sorted(
+            parts_of(names, probabilities, faces, threshold), key=lambda part: -part.images
+        )
+        large = [part for part in parts if not part.small]
+        best = max(large, key=lambda part: part.accuracy, default=None)
+        worst = min(large, key=lambda part: part.accuracy, default=None)
+        gap = chance = float("nan")
+        known = len(large) > 1 and best is not None and worst is not None
+        if best is not None and worst is not None and known:
+            gap = best.accuracy - worst.accuracy
+            right = probabilities.argmax(axis=1) == faces.labels
+            kept = np.isin(names, [part.name for part in large])
+            chance = _chance(
+                names[kept],
+                right[kept],
+                clusters_of(faces)[0][kept],
+                gap,
+                np.random.default_rng(seed),
+            )
+        made.append(
+            Fairness(
+                grouping=grouping,
+                parts=parts,
+                best=best.name if best is not None and known else "",
+                worst=worst.name if worst is not None and known else "",
+                gap=gap,
+                chance=chance,
+            )
+        )
+    return made
+
+
+def in_bands(values: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Put numbers with more than ten different values in bands of ten (``20 to 29``)."""
+    known = sorted(set(values.tolist()) - {""})
+    try:
+        numbers = {value: float(value) for value in known}
+    except ValueError:
+        return values
+    if len(known) <= _BAND or not np.isfinite(list(numbers.values())).all():
+        return values
+    # The widths of the numbers differ, and sorting by name must sort by number.
+    bands = {value: int(number // _BAND) * _BAND for value, number in numbers.items()}
+    return np.array(
+        [f"{bands[v]} to {bands[v] + _BAND - 1}" if v else "" for v in values.tolist()], np.str_
+    )
+
+
+def _part(
+    name: str,
+    at: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    faces: FaceSet,
+    threshold: float,
+) -> Part:
+    part, p = faces.subset(at), probabilities[at]
+    answers = p.argmax(axis=1)
+    right = answers == part.labels
+    clusters, _ = clusters_of(part)
+    units = len(np.unique(clusters))
+    cells = confusion_columns(part.labels, answers)
+    figures = {"accuracy": accuracy_of, "macro_recall": macro_recall_of}
+    drawn = bootstrap(cells, figures, clusters=clusters, draws=_PART_DRAWS)
+    accuracy = float(right.mean())
+    low, high = interval(drawn["accuracy"])
+    if low == high:
+        # All right or all wrong: drawing again cannot show how little a few images say.
+        low, high = wilson(accuracy * units, units)
+    covered = p.max(axis=1) >= threshold
+    with np.errstate(invalid="ignore", divide="ignore"):
+        macro_recall = float(macro_recall_of(cells.sum(axis=0)[None])[0])
+    return Part(
+        name=name,
+        images=len(at),
+        units=units,
+        counts={label: int((part.labels == i).sum()) for i, label in enumerate(CLASSES)},
+        accuracy=accuracy,
+        accuracy_interval=(low, high),
+        macro_recall=macro_recall,
+        macro_recall_interval=interval(drawn["macro_recall"]),
+        coverage=float(covered.mean()),
+        accuracy_covered=float(right[covered].mean()) if covered.any() else float("nan"),
+        small=units < SMALL,
+    )
+
+
+def _chance(
+    names: NDArray[np.str_],
+    right: NDArray[np.bool_],
+    clusters: NDArray[np.int64],
+    gap: float,
+    generator: np.random.Generator,
+) -> float:
+    """Return how often the largest gap is as large when the groups are dealt out at random.
+
+    Whole clusters (persons) are dealt; one that is in two groups goes with its first.
+    """
+    _, first, number = np.unique(clusters, return_index=True, return_inverse=True)
+    _, group = np.unique(names[first], return_inverse=True)
+    hits = np.bincount(number, weights=right)
+    size = np.bincount(number)
+    found = 0
+    for _ in range(_SHUFFLES):
+        dealt = generator.permutation(group)
+        accuracy = np.bincount(dealt, weights=hits) / np.bincount(dealt, weights=size)
+        found += bool(np.ptp(accuracy) >= gap - 1e-9)
+    return (found + 1) / (_SHUFFLES + 1)
+
+
+def _worst_first(parts: Sequence[Part]) -> list[Part]:
+    return sorted(parts, key=lambda part: (part.accuracy, -part.images, part.name))
