@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import platform
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -49,8 +51,20 @@ from emotion_perception.training.sources import (
 from emotion_perception.valence.backends import OnnxBackend
 from emotion_perception.valence.calibration import calibrate, softmax
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
+from emotion_perception.valence.labels import CLASSES
 
 logger = logging.getLogger(__name__)
+
+TEACHER_CACHE = "teacher.npz"
+
+
+class _Progress(TQDMProgressBar):
+    """Lightning's progress bar without the number of the log folder."""
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        metrics = super().get_metrics(*arguments)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +159,7 @@ def train(
     known = [load_checkpoint(folder) for folder in teachers]
     dataset = FaceDataset(
         training, options.preprocessing,
-        teach(known, training) if known else None, options.teacher_share,
+        teach(known, training, runs / TEACHER_CACHE) if known else None, options.teacher_share,
     )  # fmt: skip
     module = _module(options, dataset, pretrained, start_from)
     best = ModelCheckpoint(
@@ -158,13 +172,13 @@ def train(
         EarlyStopping("val_accuracy", mode="max", patience=options.patience),
         EMAWeightAveraging(decay=options.ema_decay),
         LearningRateMonitor("epoch"),
-        TQDMProgressBar(refresh_rate=20),
+        _Progress(refresh_rate=20),
     ]
     strategy = options.strategy
     if strategy == "auto" and options.devices * options.nodes > 1:
         strategy = "ddp"
     trainer = lightning.Trainer(
-        max_epochs=options.epochs, precision=_precision(options.precision),  # type: ignore[arg-type]
+        max_epochs=options.epochs, precision=choose_precision(options.precision),  # type: ignore[arg-type]
         callbacks=callbacks, default_root_dir=runs, num_sanity_val_steps=0, log_every_n_steps=50,
         logger=[
             CSVLogger(runs, name="", version=""),
@@ -219,26 +233,42 @@ def train(
     logger.info("wrote %s", output)
 
 
-def teach(teachers: Sequence[Checkpoint], faces: FaceSet) -> NDArray[np.float32]:
-    """Return what the teachers think of each face and of its mirror image, averaged.
+def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArray[np.float32]:
+    """Return what the teachers think of each face, averaged.
 
     Args:
         teachers: verified checkpoints; their calibrated probabilities are used.
         faces: N faces.
+        cache: file that keeps the answer, so that other processes and a resumed run need not ask
+            again; it is used only for these very teachers and images.
 
     Returns:
         float32 (N, 3).
     """
-    total = np.zeros((len(faces), 3), np.float32)
+    asked = hashlib.sha256(faces.images.tobytes())
     for teacher in teachers:
-        backend = OnnxBackend(teacher, threads=torch.get_num_threads())
+        asked.update(teacher.model_id.encode())
+    key = asked.hexdigest()
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            if str(stored["key"]) == key:
+                return np.asarray(stored["probabilities"], np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # not there, or cut short by a kill
+    total = np.zeros((len(faces), len(CLASSES)), np.float32)
+    for teacher in teachers:
+        logger.info("asking the teacher %s about %d faces", teacher.model_id, len(faces))
+        backend = OnnxBackend(teacher, threads=os.cpu_count() or 1)
         for start in range(0, len(faces), 64):
-            images = faces.images[start : start + 64]
-            crops = [teacher.preprocessing.resize(image) for image in images]
-            for view in (crops, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]):
-                logits = backend.logits(teacher.preprocessing.batch(view))
-                total[start : start + 64] += softmax(logits, teacher.temperature)
-    return np.asarray(total / (2 * len(teachers)), np.float32)
+            crops = [teacher.preprocessing.resize(i) for i in faces.images[start : start + 64]]
+            logits = backend.logits(teacher.preprocessing.batch(crops))
+            total[start : start + 64] += softmax(logits, teacher.temperature)
+    answer = np.asarray(total / len(teachers), np.float32)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    beside = cache.with_name(f".{os.getpid()}-{cache.name}")
+    np.savez(beside, key=np.array(key), probabilities=answer)
+    beside.replace(cache)
+    return answer
 
 
 def load_best(path: Path) -> tuple[nn.Module, int]:
@@ -314,7 +344,7 @@ def predict(
     return np.concatenate(parts)
 
 
-def _precision(wanted: str) -> str:
+def choose_precision(wanted: str) -> str:
     """Choose mixed precision where the processor has it."""
     if wanted != "auto":
         return wanted

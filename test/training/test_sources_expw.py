@@ -1,13 +1,14 @@
+import importlib.util
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.faces import DataError
 from emotion_perception.training.sources import load_source
 from emotion_perception.valence.labels import DROPPED, POSITIVE
-
-data = pytest.importorskip("skimage.data")
 
 
 @pytest.fixture
@@ -16,7 +17,11 @@ def expw(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "expw"
     (root / "Images").mkdir(parents=True)
-    Image.fromarray(data.astronaut()).save(root / "Images" / "one.jpg", quality=95)
+    spec = importlib.util.find_spec("skimage")
+    if spec is None:
+        pytest.skip("scikit-image, which carries the photo, is not installed")
+    photo = cv2.imread(str(Path(spec.submodule_search_locations[0]) / "data/astronaut.png"))
+    cv2.imwrite(str(root / "Images" / "one.jpg"), photo)
     box = "60 170 275 180"  # top left right bottom
     (root / "label.lst").write_text(f"one.jpg 0 {box} 80.5 3\none.jpg 1 {box} 20.0 5\n")
     return root

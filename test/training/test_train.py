@@ -65,3 +65,54 @@ def test_second_head_stays_out_of_the_checkpoint(fer_dir, tmp_path):
     names = load_file(tmp_path / "m" / "model.safetensors")
     assert not any("emotions" in name for name in names)
     assert all(np.isfinite(value).all() for value in names.values())
+
+
+def test_a_teacher_is_asked_once_and_shapes_the_targets(fer_dir, tmp_path, caplog):
+    from emotion_perception.training.module import FaceDataset
+    from emotion_perception.training.train import teach
+    from emotion_perception.valence.checkpoint import load_checkpoint
+
+    data = [f"fer-plus:{fer_dir}"]
+    train(data, tmp_path / "r1", tmp_path / "teacher", "1", replace(OPTIONS, epochs=1))
+    teacher = [tmp_path / "teacher"]
+    options = replace(OPTIONS, epochs=1, mixup=0.2)
+    train(data, tmp_path / "r2", tmp_path / "m", "1", options, teachers=teacher)
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    known = load_checkpoint(tmp_path / "teacher")
+    assert card["training"]["teachers"] == [known.model_id]
+
+    faces = load_fer(fer_dir, "train")
+    with caplog.at_level("INFO"):
+        answer = teach([known], faces, tmp_path / "r2" / "teacher.npz")
+    assert "asking" not in caplog.text  # the run has left its answers there
+    expected = ReactionPipeline(tmp_path / "teacher").classify(list(faces.images))
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    dataset = FaceDataset(faces, options.preprocessing, answer, 0.25)
+    mixed = 0.75 * faces.weight[:, None] * faces.soft_targets + 0.25 * answer
+    total = 0.75 * faces.weight + 0.25
+    np.testing.assert_allclose(dataset.valence, mixed / total[:, None], atol=1e-5)
+    np.testing.assert_allclose(dataset.weight, total, atol=1e-6)
+
+    other = faces.subset([0, 1])
+    assert len(teach([known], other, tmp_path / "r2" / "teacher.npz")) == 2  # not the stored ones
+
+
+def test_sources_without_validation_are_refused(tmp_path):
+    from emotion_perception.training.faces import DataError
+
+    for name in ("negative", "neutral", "positive"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="validation"):
+        train([f"folders:{tmp_path / 'data'}"], tmp_path / "r", tmp_path / "m", "1", OPTIONS)
+
+
+def test_state_of_another_architecture_is_refused(fer_dir, tmp_path):
+    from emotion_perception.training.faces import DataError
+
+    data = [f"fer-plus:{fer_dir}"]
+    train(data, tmp_path / "r", tmp_path / "m", "1", replace(OPTIONS, epochs=1))
+    wider = replace(OPTIONS, epochs=1, arguments={"widths": (8, 16, 24), "depths": (1, 1)})
+    with pytest.raises(DataError, match=r"last\.ckpt: the state of another architecture"):
+        train(data, tmp_path / "r2", tmp_path / "m2", "1", wider,
+              start_from=tmp_path / "r" / "last.ckpt")  # fmt: skip
+    assert not (tmp_path / "m2").exists()
