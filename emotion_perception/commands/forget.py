@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
+from emotion_perception.commands.finetune import RegistryOption
 from emotion_perception.commands.patient_options import PatientDataOption, PersonArgument
 
 
 def forget(
     person: PersonArgument,
     data: PatientDataOption,
-    models: Annotated[Path, typer.Option(help="Registry with one folder a patient.")] = Path(
-        "models/patients"
-    ),
+    models: RegistryOption = None,
     runs: Annotated[Path, typer.Option(help="Folder with logs of training runs.")] = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -23,7 +22,9 @@ def forget(
     from emotion_perception.training.faces import DataError
     from emotion_perception.training.forget import DELETIONS_LOG, find_person
     from emotion_perception.training.forget import forget as delete
+    from emotion_perception.training.registry import patients_root
 
+    models = patients_root(models)
     found = find_person(person, data, models, runs)
     if not found.folders and not found.files:
         raise DataError(f"{person}: nothing found in {data}, {models} and {runs}")

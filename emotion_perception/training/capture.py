@@ -15,6 +15,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from emotion_perception.image.playback import DEMO_SOURCE, open_any_source
 from emotion_perception.image.source import FrameSource, SourceError
@@ -215,7 +217,11 @@ def _labelled(
     store: PatientStore, selector: FaceSelector, source: FrameSource,
     labels: tuple[Span, ...] | str, report: CaptureReport,
 ) -> None:  # fmt: skip
-    for frame in source:
+    console = Console(stderr=True)
+    for frame in track(
+        source, description=Path(source.name).name, total=source.frame_count, console=console,
+        transient=True, disable=not console.is_terminal,
+    ):  # fmt: skip
         valence = labels if isinstance(labels, str) else label_at(labels, frame)
         if valence is None:
             report.skipped += 1

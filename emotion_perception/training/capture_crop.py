@@ -51,7 +51,7 @@ def cut_crop(
     error = live.astype(np.float32) - preprocessing.resize(crop)
     # The two are resampled differently, so a block's mean is not what the network saw.
     blocks = error.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)[:, :, None]
-    return np.rint(np.clip(crop + blocks, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(crop + blocks, 0, 255)), np.uint8)
 
 
 def encode_crop(crop_bgr: NDArray[np.uint8], preprocessing: FacePreprocessing) -> bytes:

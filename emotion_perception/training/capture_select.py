@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import cv2
 import numpy as np
@@ -126,7 +125,7 @@ class FaceSelector:
         """How many crops new ones are compared with."""
         return self._count
 
-    def remember(self, crops: Sequence[NDArray[Any]]) -> None:
+    def remember(self, crops: Sequence[NDArray[np.uint8]]) -> None:
         """Compare what comes with stored crops too, each uint8 BGR (S, S, 3) or grey."""
         for crop in crops:
             self._add(self._standardised(self._preprocessing.resize(crop)))
@@ -165,7 +164,8 @@ class FaceSelector:
         crop = cut_crop(frame_bgr, self.face.landmarks, self._preprocessing)
         jpeg = encode_crop(crop, self._preprocessing)
         # As it was stored: a later run, which reads it from disk, must decide alike.
-        self.remember([cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)])
+        stored = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        self.remember([np.asarray(stored, np.uint8)])
         return Crop(jpeg, quality), Verdict.KEPT
 
     def _standardised(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:

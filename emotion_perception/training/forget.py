@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import os
@@ -87,24 +88,36 @@ def forget(found: Found, person: str, data: Path, models: Path, runs: Path) -> l
     Raises:
         DataError: the data are in use, or something could not be deleted.
     """
-    lock = data / person / ".lock"
-    if lock.is_file():
-        with lock.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DataError(f"{lock.parent}: in use by another run; stop it first") from None
     counts = found.counts()
-    for path in found.files:
-        path.unlink()
-    for folder in found.folders:
-        shutil.rmtree(folder)  # removes links themselves, never what they lead to
+    with contextlib.ExitStack() as stack:
+        # What capture and the registry hold while they write.
+        for lock in (data / person / ".lock", models / person):
+            if lock.exists():
+                stack.enter_context(_locked(lock))
+        for path in found.files:
+            path.unlink()
+        for folder in found.folders:
+            for directory, _, _ in os.walk(folder):
+                Path(directory).chmod(0o700)  # versions of models are read-only
+            shutil.rmtree(folder)  # removes links themselves, never what they lead to
     left = find_person(person, data, models, runs)
     if left.folders or left.files:
         listed = ", ".join(str(path) for path in (*left.folders, *left.files)[:5])
         raise DataError(f"not everything could be deleted; left: {listed}")
     _log(data, counts, len(found.folders))
     return [path for path in mentions(person, (data, models, runs)) if path.name != DELETIONS_LOG]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DataError(f"{path}: in use by another run; stop it first") from None
+    finally:
+        os.close(handle)
 
 
 def mentions(person: str, roots: Sequence[Path]) -> list[Path]:

@@ -29,8 +29,7 @@ from emotion_perception.training.capture_spans import read_spans
 from emotion_perception.training.capture_store import LABELS_FILE, PatientStore, read_labels
 from emotion_perception.training.consent import Consent, record_consent
 from emotion_perception.training.faces import DataError
-from emotion_perception.training.listing import valence_of
-from emotion_perception.training.sources_folders import folder_entries
+from emotion_perception.training.sources import load_source
 from emotion_perception.valence.labels import CLASSES
 
 VIDEOS = Path(os.environ.get("EMOTION_PERCEPTION_DATA", "../shared/data")) / "videos"
@@ -50,6 +49,11 @@ def clip(tmp_path_factory):
     """Two frames a second: a smiling face (0 to 4.2 s), a wall, another face (8 to 12 s)."""
     pytest.importorskip("matplotlib")
     return make_demo_clip(tmp_path_factory.mktemp("clip"), fps=2.0)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return ReactionPipeline(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +128,7 @@ def test_nobody_else_can_look(captured):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_a_stored_crop_gives_the_network_what_the_frame_gave(clip, tmp_path):
-    pipeline = ReactionPipeline(threads=1)
+def test_a_stored_crop_gives_the_network_what_the_frame_gave(clip, tmp_path, pipeline):
     preprocessing = pipeline.checkpoint.preprocessing
     with open_source(clip) as source:
         frame = next(source).image
@@ -147,13 +150,24 @@ def test_a_stored_crop_gives_the_network_what_the_frame_gave(clip, tmp_path):
     assert not is_aligned_crop(path, preprocessing)
 
 
-def test_the_data_source_reads_it(captured):
-    entries = folder_entries(captured[0] / "P-1", "all")
+def test_the_data_source_gives_what_the_live_frames_gave(captured, clip, pipeline):
+    preprocessing = pipeline.checkpoint.preprocessing
     table = rows(captured[0] / "P-1")
-    assert [entry.valence for entry in entries] == [valence_of(r["valence"], "") for r in table]
-    assert {entry.person for entry in entries} == {"P-1"}
-    assert len({entry.recording for entry in entries}) == 1
-    assert all(entry.path.is_file() for entry in entries)
+    live = {}
+    with open_source(clip) as source:
+        for frame in source:
+            if any(float(row["time"]) == round(frame.time, 3) for row in table):
+                landmarks = pipeline.run(frame.image)[0].face.landmarks
+                live[round(frame.time, 3)] = preprocessing.align(frame.image, landmarks)
+    faces = load_source(f"folders:{captured[0] / 'P-1'}", "all", preprocessing)
+    assert [CLASSES[label] for label in faces.labels] == [row["valence"] for row in table]
+    assert set(faces.persons) == {"P-1"}
+    assert len(set(faces.recordings)) == 1
+    assert len(live) == len(faces) == len(table)
+    for image, row in zip(faces.images, table, strict=True):
+        difference = np.abs(image.astype(int) - live[float(row["time"])])
+        assert difference.mean() < 0.4
+        assert difference.max() <= 4
 
 
 def test_the_same_again_adds_nothing_and_more_goes_on(data, clip, spans):
@@ -181,11 +195,6 @@ def test_class_folders_are_one_recording(captured, tmp_path, clip):
     report = capture(tmp_path / "data", "P-1", [str(tmp_path / "photos")])
     assert report.kept == {"positive": 1, "neutral": 1}
     assert {row["recording"] for row in rows(folder)} == {"P-1-r001"}
-
-
-@pytest.fixture(scope="module")
-def pipeline():
-    return ReactionPipeline(threads=1)
 
 
 @pytest.mark.parametrize(
@@ -310,13 +319,13 @@ def test_corrections_by_moving_files(data):
     assert not (folder / "drop").exists()
 
 
-def test_numbers_are_not_given_again(data, clip):
+def test_numbers_are_not_given_again(data, clip, pipeline):
     last = rows(data / "P-1")[-1]["file"]
     done = correct(data, lambda r: {**r, "valence": "drop"} if r["file"] == last else r)
     assert done == (0, 1, 0)
     with PatientStore(data, "P-1") as store:
         store.begin("x", {})
-        selector = FaceSelector(ReactionPipeline(threads=1), SelectionOptions())
+        selector = FaceSelector(pipeline, SelectionOptions())
         with open_source(clip) as source:
             crop = selector.select(next(source).image)[0]
         new = store.add(crop, "neutral", 0.0)

@@ -1,5 +1,7 @@
 import fcntl
+import os
 import stat
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -107,13 +109,48 @@ def test_nobody_of_that_name(root):
     assert "data/deletions.log" not in files(root)
 
 
-def test_not_while_a_run_writes(root):
+@pytest.mark.parametrize("place", ["data/P-1/.lock", "models/P-1"])
+def test_not_while_a_run_writes(root, place):
+    before = files(root)
     found = find_person("P-1", **folders(root))
-    with (root / "data" / "P-1" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="in use by another run"):
-            forget(found, "P-1", **folders(root))
-    assert (root / "data" / "P-1" / "labels.csv").exists()
+    handle = os.open(root / place, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(DataError, match="in use by another run"):
+        forget(found, "P-1", **folders(root))
+    os.close(handle)
+    assert files(root) == before
+
+
+def test_read_only_versions(root):
+    version = root / "models" / "P-1" / "1"
+    (version / "model.onnx").chmod(0o400)
+    version.chmod(0o500)
+    if os.geteuid() == 0:
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 65534, 65534)
+    child = os.fork()
+    if child == 0:
+        # As a user who is bound by permissions, which root is not.
+        status = 1
+        try:
+            os.chdir(root)
+            if os.geteuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            places = folders(Path())
+            forget(find_person("P-1", **places), "P-1", **places)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert files(root) == {*OTHERS, "data/deletions.log"}
+
+
+def test_the_registry_of_this_user_is_the_default(root, monkeypatch):
+    monkeypatch.setenv("EMOTION_PERCEPTION_PATIENTS", str(root / "models"))
+    places = ["--data", str(root / "data"), "--runs", str(root / "runs")]
+    done = CliRunner().invoke(app, ["forget", "P-1", "--yes", *places])
+    assert done.exit_code == 0, done.output
+    assert not (root / "models" / "P-1").exists()
 
 
 def test_roots_that_lie_in_one_another(root):
