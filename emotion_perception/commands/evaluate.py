@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -63,7 +64,7 @@ def evaluate(
     curves = None if log is None else learning_curves(log)
     source = parse_source(data)
     chosen = split or ("test" if "test" in source_splits(source) else "all")
-    paths: list[Path | None] = [*(model or [None])]
+    paths: Sequence[Path | None] = model if model else [None]
     pipelines = [ReactionPipeline(path, device=device) for path in paths]
     faces = load_source(source, chosen, pipelines[0].checkpoint.preprocessing).labelled()
     judged: list[Judged] = []

@@ -33,6 +33,7 @@ from emotion_perception.training.metrics import (
     confusion_matrix,
     confusion_rates,
     cross_entropy,
+    ece_by_chance,
 )
 from emotion_perception.valence.calibration import expected_calibration_error
 from emotion_perception.valence.labels import CLASSES
@@ -79,6 +80,7 @@ class Evaluation:
         confusion: counts, rows are labels, columns are answers, in the order of CLASSES.
         confusion_rates: the same as shares of each row.
         ece: expected calibration error of the top class, 15 bins.
+        ece_by_chance: what a model whose confidence is exact would stay below in 95 % of such sets.
         brier: squared distance to the label, summed over classes, 0 to 2.
         nll: cross-entropy against the votes, nats.
         threshold: confidence under which the model says "I don't know".
@@ -105,6 +107,7 @@ class Evaluation:
     confusion: list[list[int]]
     confusion_rates: list[list[float]]
     ece: float
+    ece_by_chance: float
     brier: float
     nll: float
     threshold: float
@@ -253,6 +256,7 @@ def evaluate_probabilities(
         confusion=confusion.tolist(),
         confusion_rates=confusion_rates(confusion).tolist(),
         ece=expected_calibration_error(probabilities, labels),
+        ece_by_chance=ece_by_chance(confidence, seed=seed),
         brier=brier_score(probabilities, labels),
         nll=cross_entropy(probabilities, targets),
         threshold=threshold,

@@ -17,6 +17,7 @@ from emotion_perception.reaction.reaction import Reaction
 from emotion_perception.training.evaluate import Evaluation
 from emotion_perception.training.faces import FaceSet
 from emotion_perception.training.groups import Part
+from emotion_perception.training.intervals import wilson
 from emotion_perception.training.metrics import ReliabilityBin
 from emotion_perception.valence.labels import CLASSES
 
@@ -67,9 +68,15 @@ def reliability_figure(bins: Sequence[ReliabilityBin]) -> bytes:
         [b.confidence for b in known], [b.confidence for b in known], [b.accuracy for b in known],
         color=_ORANGE, linewidth=3, alpha=0.6, label="too sure, or not sure enough",
     )  # fmt: skip
-    axes.plot(
-        [b.confidence for b in known], [b.accuracy for b in known], "o-", color=_BLUE,
-        linewidth=1.6, markersize=4, label="this model",
+    for b in known:
+        axes.plot([b.confidence] * 2, wilson(b.accuracy * b.images, b.images), color="0.75",
+                  linewidth=1, zorder=1)  # fmt: skip
+    most = max((b.images for b in known), default=1)
+    axes.plot([b.confidence for b in known], [b.accuracy for b in known], color=_BLUE, alpha=0.5)
+    axes.scatter(
+        [b.confidence for b in known], [b.accuracy for b in known],
+        s=[12 + 70 * b.images / most for b in known], color=_BLUE, zorder=3,
+        label="this model (size: images; thin: 95 %)",
     )  # fmt: skip
     axes.set(ylabel="share that is right", ylim=(0, 1.02), xlim=(1 / 3 - 0.02, 1.01))
     axes.legend(frameon=False, loc="lower right", fontsize=8)

@@ -64,19 +64,27 @@ class Part:
 class Fairness:
     """How a model fares on the groups of one grouping.
 
+    Groups with other shares of the classes would differ in accuracy even if each class were judged
+    alike in all of them. So what is compared is the mean recall of the classes that every group
+    has; small groups are left out.
+
     Attributes:
         grouping: its name, such as age.
         parts: the groups, largest first.
-        best: the group with the highest accuracy, small ones left out; empty if fewer than two
-            are left.
+        classes: those that every compared group has.
+        recalls: mean recall of these classes, of each compared group; empty if there are fewer
+            than two groups or no such class.
+        best: the group with the highest; empty likewise.
         worst: the group with the lowest.
-        gap: difference of the two accuracies; NaN if fewer than two groups are left.
+        gap: their difference; NaN if nothing can be compared.
         chance: share of random assignments of people to groups with a gap at least as large; NaN
             likewise. A gap is found in any data: a small value says that this one is no accident.
     """
 
     grouping: str
     parts: list[Part]
+    classes: tuple[str, ...]
+    recalls: dict[str, float]
     best: str
     worst: str
     gap: float
@@ -133,32 +141,7 @@ def fairness(
         parts = sorted(
             parts_of(names, probabilities, faces, threshold), key=lambda part: -part.images
         )
-        large = [part for part in parts if not part.small]
-        best = max(large, key=lambda part: part.accuracy, default=None)
-        worst = min(large, key=lambda part: part.accuracy, default=None)
-        gap = chance = float("nan")
-        known = len(large) > 1 and best is not None and worst is not None
-        if best is not None and worst is not None and known:
-            gap = best.accuracy - worst.accuracy
-            right = probabilities.argmax(axis=1) == faces.labels
-            kept = np.isin(names, [part.name for part in large])
-            chance = _chance(
-                names[kept],
-                right[kept],
-                clusters_of(faces)[0][kept],
-                gap,
-                np.random.default_rng(seed),
-            )
-        made.append(
-            Fairness(
-                grouping=grouping,
-                parts=parts,
-                best=best.name if best is not None and known else "",
-                worst=worst.name if worst is not None and known else "",
-                gap=gap,
-                chance=chance,
-            )
-        )
+        made.append(_compare_groups(grouping, names, parts, probabilities, faces, seed))
     return made
 
 
@@ -216,10 +199,50 @@ def _part(
     )
 
 
-def _chance(
+def _compare_groups(
+    grouping: str,
     names: NDArray[np.str_],
-    right: NDArray[np.bool_],
-    clusters: NDArray[np.int64],
+    parts: list[Part],
+    probabilities: NDArray[np.float32],
+    faces: FaceSet,
+    seed: int,
+) -> Fairness:
+    large = [part for part in parts if not part.small]
+    classes = [c for c in CLASSES if all(part.counts[c] for part in large)]
+    if len(large) < 2 or not classes:
+        nan = float("nan")
+        return Fairness(grouping, parts, tuple(classes), {}, "", "", nan, nan)
+    which = [CLASSES.index(c) for c in classes]
+    kept = np.isin(names, [part.name for part in large]) & np.isin(faces.labels, which)
+    labels = faces.labels[kept]
+    right = probabilities[kept].argmax(axis=1) == labels
+    # Columns: right answers of each class, then images of each class.
+    there = (labels[:, None] == which).astype(np.float64)
+    columns = np.hstack([there * right[:, None], there])
+    _, number = np.unique(clusters_of(faces)[0][kept], return_inverse=True)
+    known, group = np.unique(names[kept], return_inverse=True)
+    recalls = dict(zip(known.tolist(), _recalls(columns, group, len(known)).tolist(), strict=True))
+    best, worst = max(recalls, key=recalls.__getitem__), min(recalls, key=recalls.__getitem__)
+    gap = recalls[best] - recalls[worst]
+    chance = _chance(columns, number, group, gap, np.random.default_rng(seed))
+    return Fairness(grouping, parts, tuple(classes), recalls, best, worst, gap, chance)
+
+
+def _recalls(
+    columns: NDArray[np.float64], group: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Return the mean recall of each of ``count`` groups from columns as above."""
+    sums = np.zeros((count, columns.shape[1]))
+    np.add.at(sums, group, columns)
+    classes = columns.shape[1] // 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((sums[:, :classes] / sums[:, classes:]).mean(axis=1), np.float64)
+
+
+def _chance(
+    columns: NDArray[np.float64],
+    number: NDArray[np.int64],
+    group: NDArray[np.int64],
     gap: float,
     generator: np.random.Generator,
 ) -> float:
@@ -227,15 +250,14 @@ def _chance(
 
     Whole clusters (persons) are dealt; one that is in two groups goes with its first.
     """
-    _, first, number = np.unique(clusters, return_index=True, return_inverse=True)
-    _, group = np.unique(names[first], return_inverse=True)
-    hits = np.bincount(number, weights=right)
-    size = np.bincount(number)
+    units, first = np.unique(number, return_index=True)
+    sums = np.zeros((len(units), columns.shape[1]))
+    np.add.at(sums, number, columns)
     found = 0
     for _ in range(_SHUFFLES):
-        dealt = generator.permutation(group)
-        accuracy = np.bincount(dealt, weights=hits) / np.bincount(dealt, weights=size)
-        found += bool(np.ptp(accuracy) >= gap - 1e-9)
+        recalls = _recalls(sums, generator.permutation(group[first]), int(group.max()) + 1)
+        # A deal that leaves a group without a class shows nothing; it counts against the gap.
+        found += not np.ptp(recalls) < gap - 1e-9
     return (found + 1) / (_SHUFFLES + 1)
 
 

@@ -159,6 +159,23 @@ def reliability(
     return made
 
 
+def ece_by_chance(
+    confidence: NDArray[np.float32], *, bins: int = BINS, draws: int = 200, seed: int = 0
+) -> float:
+    """Return the 95th percentile of the calibration error if the confidence (N,) were exact.
+
+    With few images an exact model has a calibration error too: each bin's share is a draw.
+    """
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    generator = np.random.default_rng(seed)
+    errors = []
+    for _ in range(draws):
+        right = generator.random(len(confidence)) < confidence
+        gap = np.bincount(which, weights=right - confidence, minlength=bins)
+        errors.append(np.abs(gap).sum() / len(confidence))
+    return float(np.percentile(errors, 95))
+
+
 def coverage_curve(
     confidence: NDArray[np.float32], right: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -152,6 +152,7 @@ def _sheets(found: Section, labelled: FaceSet, stem: str) -> list[Picture]:
                     figures.contact_sheet(labelled, p, chosen),
                     f"{words}: faces with what people and what the model say.",
                     f"{words}. The colour of the frame is the answer.",
+                    wide=True,
                 )
             )
     return made

@@ -19,7 +19,7 @@ from emotion_perception.training.groups import SMALL, Fairness, Part
 from emotion_perception.training.metrics import Baseline, class_figures
 from emotion_perception.training.report_tables import Section
 
-PARTS_SHOWN = 40
+PARTS_SHOWN = 20
 """Persons or recordings that the page lists; the CSV files have all."""
 
 _STYLE = """
@@ -28,9 +28,12 @@ max-width:62rem;margin:2rem auto;padding:0 1rem}h1{line-height:1.2}h2{margin-top
 border-bottom:1px solid #ccc}table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}
 caption{text-align:left;color:#555;padding:.2rem 0}th,td{padding:.25rem .7rem;text-align:right;
 border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left;max-width:26rem;
-overflow-wrap:anywhere}thead th{border-bottom:2px solid #888}.short{background:#f2f6fa;
+min-width:7rem;
+overflow-wrap:anywhere}td{white-space:nowrap}td:first-child{white-space:normal}
+thead th{border-bottom:2px solid #888}.short{background:#f2f6fa;
 border-left:4px solid #0072b2;padding:.5rem 1.2rem}.few td{color:#777}.wide{overflow-x:auto}
-figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top;max-width:100%}
+figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top;width:29rem;max-width:100%}
+figure.wide{width:100%}.short h2{margin-top:.6rem;border:0}
 figure img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555;max-width:34rem}
 """
 
@@ -44,12 +47,14 @@ class Picture:
         png: its content.
         alt: what it shows, for those who cannot see it.
         caption: below it.
+        wide: whether it takes the width of the page.
     """
 
     name: str
     png: bytes
     alt: str
     caption: str
+    wide: bool = False
 
 
 def page_of(
@@ -176,7 +181,8 @@ def _part_table(caption: str, parts: Sequence[Part], found: Fairness | None = No
     if len(parts) > PARTS_SHOWN:
         caption += f" (the {PARTS_SHOWN} worst of {len(parts)}; all are in the CSV file)"
     if found is not None and np.isfinite(found.gap):
-        caption += f"; largest gap {100 * found.gap:.1f} points, by chance {found.chance:.3f}"
+        caption += f"; largest gap {100 * found.gap:.1f} points in the recall of "
+        caption += f"{' and '.join(found.classes)}, by chance {found.chance:.3f}"
     head = [
         "", "images", "standing alone", "accuracy", "95 %", "macro recall", "95 %", "answered",
         "right of these", "",
@@ -204,8 +210,9 @@ def _table(
 
 def _picture(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
+    kind = ' class="wide"' if picture.wide else ""
     return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{_text(picture.alt)}">'
+        f'<figure{kind}><img src="data:image/png;base64,{data}" alt="{_text(picture.alt)}">'
         f"<figcaption>{_text(picture.caption)}</figcaption></figure>"
     )
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from emotion_perception.training.evaluate import Evaluation
-from emotion_perception.training.groups import Fairness, Part
+from emotion_perception.training.groups import SMALL, Fairness, Part
 from emotion_perception.training.intervals import PairedDifference
 from emotion_perception.training.metrics import Baseline
 from emotion_perception.valence.labels import CLASSES
 
 _LIKELY = 0.05
 _MANY_PERSONS = 10
+_WELL, _ROUGHLY = 0.02, 0.05
 
 
 def percent(share: float | None, digits: int = 0) -> str:
@@ -74,16 +75,16 @@ def what_it_confuses(evaluation: Evaluation) -> str:
 def how_sure(evaluation: Evaluation) -> str:
     """Say whether its confidence can be believed."""
     points = 100 * evaluation.ece
-    verdict = (
-        "Its confidence can be taken at its word"
-        if evaluation.ece <= 0.02
-        else "Its confidence is a rough guide"
-        if evaluation.ece <= 0.05
-        else "Its confidence should not be believed"
-    )
+    chance = 100 * evaluation.ece_by_chance
+    if evaluation.ece <= max(_WELL, evaluation.ece_by_chance):
+        verdict = "Its confidence can be taken at its word"
+    elif evaluation.ece <= _ROUGHLY:
+        verdict = "Its confidence is a rough guide"
+    else:
+        verdict = "Its confidence should not be taken at its word"
     return (
         f"{verdict}: how sure it is and how often it is then right differ by {points:.1f} "
-        f"percentage points on average."
+        f"percentage points on average (with this many faces, up to {chance:.1f} by chance)."
     )
 
 
@@ -93,7 +94,10 @@ def for_whom_worse(fairness: Sequence[Fairness], persons: Sequence[Part]) -> lis
     for found in fairness:
         name = found.grouping
         if not math.isfinite(found.gap):
-            words.append(f"By {name}: too few people in each group to say anything.")
+            words.append(
+                f"By {name}: nothing can be said, for fewer than two groups have {SMALL} people or "
+                f"more, and a class in common."
+            )
             continue
         parts = {part.name: part for part in found.parts}
         best, worst = parts[found.best], parts[found.worst]
@@ -106,8 +110,9 @@ def for_whom_worse(fairness: Sequence[Fairness], persons: Sequence[Part]) -> lis
             else "Such a gap may well be chance"
         )
         words.append(
-            f"By {name}: right for {percent(worst.accuracy)} of “{worst.name}” ({worst.images:,} "
-            f"images) and for {percent(best.accuracy)} of “{best.name}” ({best.images:,}). "
+            f"By {name}: right for {percent(found.recalls[worst.name])} of “{worst.name}” "
+            f"({worst.images:,} images) and for {percent(found.recalls[best.name])} of "
+            f"“{best.name}” ({best.images:,}), {_alike(found.classes)}. "
             f"{why} (it comes up in {percent(found.chance, 1)} of random groupings)."
         )
     if len(persons) >= _MANY_PERSONS:
@@ -131,8 +136,16 @@ def for_whom_worse(fairness: Sequence[Fairness], persons: Sequence[Part]) -> lis
     return words
 
 
+def _alike(classes: Sequence[str]) -> str:
+    if len(classes) == 1:
+        return f"of the {classes[0]} faces"
+    return f"the {' and '.join(classes)} faces counting alike"
+
+
 def how_different(name: str, first: str, difference: PairedDifference) -> str:
     """Say whether one model is better than another on the same faces."""
+    if not difference.won and not difference.lost:
+        return f"“{name}” is right and wrong on the same faces as “{first}”."
     low, high = difference.accuracy_interval
     points = 100 * difference.accuracy
     bounds = f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"

@@ -116,3 +116,28 @@ def test_ages_are_put_in_bands():
     assert in_bands(few).tolist() == ["1", "2", "3"]
     names = np.array([f"n{i}" for i in range(30)])
     assert in_bands(names).tolist() == names.tolist()
+
+
+def test_other_shares_of_the_classes_are_no_gap():
+    # Positives are harder than neutrals in both groups alike, and one group has no positives.
+    labels = [1] * 40 + [2] * 40 + [1] * 40
+    answers = [1] * 40 + [2] * 20 + [1] * 20 + [1] * 40
+    p, faces = scored(labels, answers, groups={"site": ["a"] * 80 + ["b"] * 40})
+    (found,) = fairness(p, faces, 0.5)
+    assert [part.accuracy for part in found.parts] == [0.75, 1.0]
+    assert found.classes == ("neutral",)
+    assert found.recalls == {"a": 1.0, "b": 1.0}
+    assert found.gap == 0
+    p, faces = scored([1] * 30 + [2] * 30, [1] * 60, groups={"site": ["a"] * 30 + ["b"] * 30})
+    (found,) = fairness(p, faces, 0.5)
+    assert found.classes == ()  # nothing in common, nothing to compare
+    assert np.isnan(found.gap)
+
+
+def test_recall_of_groups_by_hand():
+    labels = [0] * 20 + [1] * 10 + [0] * 10 + [1] * 20
+    answers = [0] * 15 + [1] * 5 + [1] * 10 + [0] * 10 + [1] * 15 + [0] * 5
+    p, faces = scored(labels, answers, groups={"g": ["a"] * 30 + ["b"] * 30})
+    (found,) = fairness(p, faces, 0.5)
+    assert found.recalls == pytest.approx({"a": (15 / 20 + 1) / 2, "b": (1 + 15 / 20) / 2})
+    assert found.gap == pytest.approx(0)

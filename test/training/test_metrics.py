@@ -12,6 +12,7 @@ from emotion_perception.training.metrics import (
     confusion_rates,
     coverage_curve,
     cross_entropy,
+    ece_by_chance,
     learning_curves,
     reliability,
 )
@@ -151,3 +152,17 @@ def test_no_training_log(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="'epoch'"):
         learning_curves(tmp_path / "x.csv")
+
+
+def test_calibration_error_by_chance_is_what_exact_models_show():
+    from emotion_perception.valence.calibration import expected_calibration_error
+
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet([2, 1, 1], 300).astype(np.float32)
+    limit = ece_by_chance(p.max(axis=1))
+    below = 0
+    for _ in range(200):
+        labels = (rng.random((300, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        below += expected_calibration_error(p, labels) <= limit
+    assert below / 200 == pytest.approx(0.95, abs=0.05)
+    assert ece_by_chance(np.tile(p.max(axis=1), 16)) == pytest.approx(limit / 4, rel=0.2)
