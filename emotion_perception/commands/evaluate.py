@@ -57,6 +57,8 @@ def evaluate(
 
     if report is None and (with_images or log is not None):
         raise ValueError("--with-images and --log are for a report: name its folder by --report")
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"--output: {output.parent}: no such folder")
     if report is not None:
         from emotion_perception.training.output_folder import refuse_existing
 

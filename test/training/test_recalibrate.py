@@ -128,6 +128,7 @@ def test_evaluate_reports_and_compares_two_calibrations(fer_dir, model, tmp_path
     [
         (["--with-images"], "--report"),
         (["--split", "all", "--report", "{tmp}/r", "--log", "{tmp}/no.csv"], "cannot read"),
+        (["--output", "{tmp}/no/figures.json"], "no: no such folder"),
         (["--split", "holiday"], "has no split 'holiday'"),
         (["--model", "{tmp}/nothing"], "card"),
     ],
