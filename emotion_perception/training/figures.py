@@ -145,7 +145,7 @@ def parts_figure(parts: Sequence[Part], whole: float) -> bytes:
     axes.set_yticklabels(
         [f"{_plain(part.name)} ({part.images:,})" for part in parts], fontsize=8, parse_math=False
     )
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.legend(frameon=False, fontsize=8, loc="outside upper right")
     _tidy(axes)
     return _png(figure)
 

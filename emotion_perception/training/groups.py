@@ -41,7 +41,7 @@ class Part:
         accuracy: share of right answers.
         accuracy_interval: 95 % of it.
         macro_recall: mean recall of the classes that are there.
-        macro_recall_interval: 95 % of it; NaN where no draw has the figure.
+        macro_recall_interval: 95 % of it; NaN where the draws show no spread.
         coverage: share of images answered at the model's threshold.
         accuracy_covered: accuracy on those; NaN if there are none.
         small: whether it has fewer than SMALL units.
@@ -181,6 +181,9 @@ def _part(
     if low == high:
         # All right or all wrong: drawing again cannot show how little a few images say.
         low, high = wilson(accuracy * units, units)
+    recall_bounds = interval(drawn["macro_recall"])
+    if recall_bounds[0] == recall_bounds[1]:
+        recall_bounds = float("nan"), float("nan")
     covered = p.max(axis=1) >= threshold
     with np.errstate(invalid="ignore", divide="ignore"):
         macro_recall = float(macro_recall_of(cells.sum(axis=0)[None])[0])
@@ -192,7 +195,7 @@ def _part(
         accuracy=accuracy,
         accuracy_interval=(low, high),
         macro_recall=macro_recall,
-        macro_recall_interval=interval(drawn["macro_recall"]),
+        macro_recall_interval=recall_bounds,
         coverage=float(covered.mean()),
         accuracy_covered=float(right[covered].mean()) if covered.any() else float("nan"),
         small=units < SMALL,

@@ -16,6 +16,7 @@ from emotion_perception.valence.labels import CLASSES
 _LIKELY = 0.05
 _MANY_PERSONS = 10
 _WELL, _ROUGHLY = 0.02, 0.05
+_SELDOM = 0.01
 
 
 def percent(share: float | None, digits: int = 0) -> str:
@@ -48,8 +49,9 @@ def how_often_unknown(evaluation: Evaluation) -> str:
         return "It says “I don't know” every time: its threshold is above all it is ever sure of."
     if not unknown:
         return "It never says “I don't know” on these faces."
+    share = percent(unknown, 1 if unknown < _SELDOM else 0)
     return (
-        f"It may say “I don't know”, and does for {percent(unknown)} of the faces. "
+        f"It may say “I don't know”, and does for {share} of the faces. "
         f"Of the answers it then gives, {percent(evaluation.accuracy_covered)} are right."
     )
 
@@ -95,8 +97,8 @@ def for_whom_worse(fairness: Sequence[Fairness], persons: Sequence[Part]) -> lis
         name = found.grouping
         if not math.isfinite(found.gap):
             words.append(
-                f"By {name}: nothing can be said, for fewer than two groups have {SMALL} people or "
-                f"more, and a class in common."
+                f"By {name}: nothing can be said: fewer than two groups have {SMALL} people or "
+                f"more and a class in common."
             )
             continue
         parts = {part.name: part for part in found.parts}
