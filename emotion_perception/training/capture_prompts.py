@@ -6,6 +6,7 @@ frames, so that a recording can be used to practise.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import sys
@@ -198,9 +199,9 @@ class Guide:
             began = frame.time if began is None else began
             left = self._countdown - (frame.time - began)
             if left > 0:
-                line = f"{take.valence} in {int(left) + 1}"
-                if int(left) != said:
-                    said = int(left)
+                line = f"{take.valence} in {math.ceil(left)}"
+                if math.ceil(left) != said:
+                    said = math.ceil(left)
                     self._say(f"  {line} ...")
             else:
                 if left + self._seconds <= 0:
@@ -209,8 +210,8 @@ class Guide:
                 take.verdicts[verdict] += 1
                 if crop is not None:
                     take.crops.append((frame.time, crop))
-                second = int(left + self._seconds)
-                line = f"{take.valence}: {second + 1} s, {len(take.crops)} kept"
+                second = math.ceil(left + self._seconds)
+                line = f"{take.valence}: {second} s, {len(take.crops)} kept"
                 if second != said:
                     said = second
                     self._say(f"  {line}, last: {verdict.value}")

@@ -208,6 +208,9 @@ class PatientStore:
         )
 
     def _load(self) -> None:
+        for name in (*CLASSES, LABELS_FILE, RECORDINGS_FILE):
+            if (self.folder / name).is_symlink():
+                raise DataError(f"{self.folder / name}: a symbolic link; images would leave here")
         for leftover in list(self.folder.rglob(".*.part")):
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover)

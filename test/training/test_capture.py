@@ -263,6 +263,13 @@ def test_spans_of_another_file(tmp_path, clip):
         capture(tmp_path, "P-1", [str(clip)], spans=read_spans(table))
 
 
+def test_images_do_not_leave_by_a_link(data, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (data / "P-1" / "negative").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="negative: a symbolic link"):
+        PatientStore(data, "P-1").__enter__()
+
+
 def test_one_run_at_a_time(data):
     with PatientStore(data, "P-1"), pytest.raises(DataError, match="in use by another run"):
         PatientStore(data, "P-1").__enter__()
