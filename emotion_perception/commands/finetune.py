@@ -51,14 +51,14 @@ def finetune(
     models: RegistryOption = None,
     base_percentage: Annotated[
         float, typer.Option(min=0, max=100, help="Share of each batch that is base data, percent.")
-    ] = 75.0,
+    ] = 60.0,
     epochs: Annotated[
         int, typer.Option(min=1, help="Rounds in which each image of the patient is met once.")
-    ] = 5,
+    ] = 3,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images a step, base images included.")
     ] = 32,
-    lr: Annotated[float, typer.Option(help="Learning rate of the first epoch.")] = 0.005,
+    lr: Annotated[float, typer.Option(help="Learning rate of the first epoch.")] = 0.003,
     gamma: Annotated[float, typer.Option(help="Factor on the rate after each epoch.")] = 0.6,
     weight_decay: Annotated[float, typer.Option(min=0)] = 5e-4,
     loss: Annotated[
@@ -66,7 +66,7 @@ def finetune(
     ] = "constrained",
     stages: Annotated[
         str, typer.Option(help="Parts that learn: all, last, norm or classifier.")
-    ] = "last",
+    ] = "all",
     folds: Annotated[
         int,
         typer.Option(

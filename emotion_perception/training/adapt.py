@@ -1,8 +1,8 @@
 """Adapting a network to one patient with a few hundred images, without losing everybody else.
 
-What keeps it from fitting a hundred images, some of them labelled wrongly, by heart: only the last
-stage learns, normalisation keeps the base's statistics, every batch holds base images besides, and
-the result is averaged with the base in weight space (WiSE-FT, Wortsman et al. 2022).
+What keeps it from fitting a hundred images, some of them labelled wrongly, by heart: small and
+quickly falling steps, normalisation that keeps the base's statistics, base images in every batch,
+and a result that is averaged with the base in weight space (WiSE-FT, Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class Adaptation:
         stages: which parts learn, one of STAGES.
     """
 
-    epochs: int = 5
+    epochs: int = 3
     batch_size: int = 32
-    lr: float = 0.005
+    lr: float = 0.003
     gamma: float = 0.6
     weight_decay: float = 5e-4
-    base_percentage: float = 75.0
+    base_percentage: float = 60.0
     look_percentage: float = 50.0
     loss: str = "constrained"
-    stages: str = "last"
+    stages: str = "all"
 
     def __post_init__(self) -> None:
         for name, known in (("loss", tuple(LOSSES)), ("stages", STAGES)):
@@ -106,6 +106,9 @@ def adapt(
         seed: of order, augmentation and dropout; the same seed on the same machine gives the same.
         device: ``auto``, ``cpu`` or ``cuda``.
         progress: show a bar.
+
+    Raises:
+        ValueError: if the training diverges, or the network is of another kind.
     """
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = AdaptModule(copy.deepcopy(base), own[0], replay, options, min_std)
@@ -118,9 +121,13 @@ def adapt(
             max_epochs=options.epochs, accelerator="gpu" if device == "cuda" else device, devices=1,
             precision=_precision(device), logger=False, enable_checkpointing=False,
             enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0,
+            gradient_clip_val=1.0,
         )  # fmt: skip
         trainer.fit(module, data)
-    return module.network.cpu().float().eval()
+    network = module.network.cpu().float().eval()
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise ValueError(f"the training diverged; choose a smaller --lr than {options.lr:g}")
+    return network
 
 
 def mixed(base: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
@@ -183,6 +190,7 @@ class AdaptModule(lightning.LightningModule):
     ) -> None:  # fmt: skip
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.network.train()
         self.options, self.min_std = options, min_std
         self.replay = replay
         self.count = options.base_images() if replay is not None else 0

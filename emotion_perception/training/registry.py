@@ -161,11 +161,8 @@ def read_current(root: Path, patient: str) -> Current:
         return Current()
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
-    version, before, log = (
-        (found.get("version"), found.get("before"), found.get("log"))
-        if isinstance(found, dict)
-        else (0, 0, 0)
-    )
+    state: dict[str, Any] = found if isinstance(found, dict) else {}
+    version, before, log = state.get("version", 0), state.get("before"), state.get("log")
     if (
         not (version is None or _is_version(version))
         or not (isinstance(before, list) and all(map(_is_version, before)))

@@ -6,17 +6,26 @@ import numpy as np
 from emotion_perception.training.faces import from_labels
 
 
-def warmed(network):
-    """Return an untrained network with the statistics of drawn faces in its normalisation."""
+def with_features(network):
+    """Return a network that sees the mouths of drawn faces but has no idea what they mean."""
     import torch
+    from torch.nn import functional
 
     from emotion_perception.training.module import standardise
 
-    images = torch.from_numpy(drawn_faces(60, seed=99).images)[:, None].float()
+    faces = drawn_faces(120, seed=99)
+    images = standardise(torch.from_numpy(faces.images)[:, None].float(), 4.0)
+    labels = torch.from_numpy(faces.labels)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
     network.train()
-    with torch.no_grad():
-        for _ in range(20):
-            network(standardise(images, 4.0))
+    for step in range(60):
+        some = torch.arange(30) + 30 * (step % 4)
+        loss = functional.cross_entropy(network(images[some]), labels[some])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.nn.init.zeros_(network.classifier.weight)
+    torch.nn.init.zeros_(network.classifier.bias)
     return network.eval()
 
 

@@ -3,7 +3,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from drawn import drawn_faces, warmed
+from drawn import drawn_faces, with_features
 
 from emotion_perception.training.adapt import Adaptation, adapt, learnable, mixed, predict
 from emotion_perception.valence.network import ValenceNet
@@ -18,7 +18,7 @@ def tensors(faces):
 @pytest.fixture(scope="module")
 def base():
     torch.manual_seed(0)
-    return warmed(ValenceNet((8, 8, 16), (1, 1)))
+    return with_features(ValenceNet((8, 8, 16), (1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +86,17 @@ def test_all_base_images_ignores_the_patients_labels(base, own, replay):
 
 def test_it_learns(base):
     own, test = tensors(drawn_faces(60)), tensors(drawn_faces(30, seed=5))
-    options = Adaptation(epochs=12, batch_size=10, lr=0.05, gamma=0.9, base_percentage=0,
+    options = Adaptation(epochs=16, batch_size=10, lr=0.03, gamma=0.95, base_percentage=0,
                          stages="all", loss="cross-entropy")  # fmt: skip
     tuned = adapt(base, own, None, options, min_std=4.0, seed=0, device="cpu")
     right = (predict(tuned, test[0], 4.0).argmax(1) == test[1].argmax(1)).float().mean()
     assert right > 0.8  # chance is a third
+
+
+def test_divergence_is_told(base, own):
+    options = Adaptation(epochs=3, batch_size=4, lr=1e30, base_percentage=0, stages="all")
+    with pytest.raises(ValueError, match="diverged; choose a smaller --lr than 1e"):
+        adapt(base, own, None, options, min_std=4.0, seed=0, device="cpu")
 
 
 @pytest.mark.parametrize(

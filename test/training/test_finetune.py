@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from drawn import drawn_faces, warmed
+from drawn import drawn_faces, with_features
 from typer.testing import CliRunner
 
 from emotion_perception.faces.model_files import ModelError
@@ -29,7 +29,7 @@ from emotion_perception.valence.checkpoint import load_checkpoint
 from emotion_perception.valence.network import ValenceNet
 
 LEARN = FineTuneOptions(
-    adaptation=Adaptation(epochs=12, batch_size=12, lr=0.05, gamma=0.9, base_percentage=25,
+    adaptation=Adaptation(epochs=25, batch_size=12, lr=0.03, gamma=0.95, base_percentage=25,
                           look_percentage=0, stages="all", loss="cross-entropy"),
     folds=2, device="cpu", results_per_person=True,
 )  # fmt: skip
@@ -38,11 +38,11 @@ QUICK = replace(LEARN, adaptation=replace(LEARN.adaptation, epochs=1, look_perce
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """An untrained network, which knows nothing of these faces."""
+    """A network that does not know yet what these faces mean."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("base") / "net"
     card = {"name": "base", "version": "1", "temperature": 1.0, "confidence_threshold": 0.5}
-    network = warmed(ValenceNet((8, 8, 16), (1, 1), dropout=0.0))
+    network = with_features(ValenceNet((8, 8, 16), (1, 1), dropout=0.0))
     export_checkpoint(network, folder, FacePreprocessing(), card)
     return load_checkpoint(folder)
 
