@@ -58,7 +58,7 @@ class Adaptation:
     gamma: float = 0.6
     weight_decay: float = 5e-4
     base_percentage: float = 60.0
-    look_percentage: float = 50.0
+    look_percentage: float = 0.0
     loss: str = "constrained"
     stages: str = "all"
 
@@ -124,7 +124,7 @@ def adapt(
             gradient_clip_val=1.0,
         )  # fmt: skip
         trainer.fit(module, data)
-    network = module.network.cpu().float().eval()
+    network: nn.Module = module.network.cpu().float().eval()
     if not all(value.isfinite().all() for value in network.state_dict().values()):
         raise ValueError(f"the training diverged; choose a smaller --lr than {options.lr:g}")
     return network
@@ -189,7 +189,7 @@ class AdaptModule(lightning.LightningModule):
         min_std: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.options, self.min_std = options, min_std
         self.replay = replay
@@ -258,8 +258,8 @@ def predict(network: nn.Module, images: Tensor, min_std: float, device: str = "c
     network = network.to(device).eval()
     with torch.inference_mode():
         parts = [
-            network(standardise(some.to(device).float(), min_std)).float().cpu()
-            for some in images.split(128)
+            network(standardise(images[at : at + 128].to(device).float(), min_std)).float().cpu()
+            for at in range(0, len(images), 128)
         ]
     network.cpu()
     return torch.cat(parts) if parts else torch.empty(0, 3)

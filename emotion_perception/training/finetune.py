@@ -399,8 +399,8 @@ def _fingerprint(
                                        sort_keys=True).encode())  # fmt: skip
     sets = [part for item in rounds for part in (item.train, item.test)]
     for faces in [*sets, *([replay] if replay is not None else [])]:
-        digest.update(np.ascontiguousarray(faces.images))
-        digest.update(np.ascontiguousarray(faces.valence))
+        digest.update(faces.images.tobytes())
+        digest.update(faces.valence.tobytes())
     return digest.hexdigest()[:16]
 
 
