@@ -122,6 +122,7 @@ def _patient_images(
     """Load the patient's images, or the rounds that lie on disk."""
     import logging
 
+    from emotion_perception.training.consent import CONSENT_FILE, require_consent
     from emotion_perception.training.patients import patient_folder
     from emotion_perception.training.rounds import Round
     from emotion_perception.training.sources import load_source
@@ -131,7 +132,10 @@ def _patient_images(
     path = Path(data).expanduser()
     if path.is_dir():
         captured = patient_folder(path, person)
-        path = captured if captured.is_dir() else path
+        if captured.is_dir():
+            if (captured / CONSENT_FILE).exists():
+                require_consent(path, person)
+            path = captured
         if fold_folders(path) or {"train", "test"} <= set(folder_splits(path)):
             return [Round(*fold) for fold in load_fold_folders(path, preprocessing)]
         data = str(path)

@@ -240,6 +240,26 @@ def test_commands(base, class_folders, fer_dir, tmp_path):
     assert "no version '0007'" in run("models", "show", "P-1", "0007", fails=True)
 
 
+def test_withdrawn_consent_forbids_learning(base, class_folders, tmp_path):
+    import datetime
+
+    from emotion_perception.cli import app
+    from emotion_perception.training.consent import Consent, record_consent, withdraw_consent
+
+    day = datetime.date(2026, 1, 5)
+    data = tmp_path / "patients"
+    consent = Consent(given=day, given_by="patient", recorded_by="nurse", purpose="fine-tuning")
+    record_consent(data, "P-1", consent)
+    for folder in class_folders.iterdir():
+        shutil.copytree(folder, data / "P-1" / folder.name)
+    withdraw_consent(data, "P-1", day)
+    arguments = ["finetune", "P-1", "--data", str(data), "--base-model", str(base.directory)]
+    result = CliRunner().invoke(app, [*arguments, "--models", str(tmp_path / "models")])
+    assert isinstance(result.exception, DataError)
+    assert "was withdrawn on 2026-01-05" in str(result.exception)
+    assert not (tmp_path / "models").exists()
+
+
 def test_on_real_faces(fer_plus, tmp_path):
     from emotion_perception.models import find_model
     from emotion_perception.training.fer import load_fer
