@@ -383,7 +383,9 @@ def test_moved_and_relabelled_differently(data):
 def command(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "emotion_perception.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **options,
     )  # fmt: skip
 
 

@@ -224,18 +224,19 @@ def test_commands(base, class_folders, fer_dir, tmp_path):
         return result.output if not fails else str(result.exception)
 
     assert "no models" in run("models", "list")
-    told = run(
-        "finetune", "P-1", "--data", str(class_folders), "--base-data", str(fer_dir), "--epochs",
-        "1", "--folds", "2", "--base-model", str(base.directory), "--device", "cpu",
-        "--results-per-person",
+    settings = (
+        "finetune", "P-1", "--data", str(class_folders), "--epochs", "1", "--folds", "2",
+        "--base-model", str(base.directory), "--device", "cpu", "--results-per-person",
     )  # fmt: skip
+    told = run(*settings)
     assert "wrote version 0001" in told
-    assert "may not be promoted" in told  # an epoch at this rate teaches an empty network nothing
+    assert "may not be promoted: no base data were given" in told
+    assert "wrote version 0002" in run(*settings, "--base-data", str(fer_dir))
     assert "P-1  0001" in run("models", "list")
-    shown = json.loads(run("models", "show", "P-1"))
+    shown = json.loads(run("models", "show", "P-1", "0001"))
     assert shown["in_use"] is False
     assert shown["training"]["options"]["epochs"] == 1
-    assert "is not promoted" in run("models", "promote", "P-1", fails=True)
+    assert "is not promoted" in run("models", "promote", "P-1", "0001", fails=True)
     assert "no way back" in run("models", "rollback", "P-1", fails=True)
     assert "no version '0007'" in run("models", "show", "P-1", "0007", fails=True)
 
