@@ -92,7 +92,9 @@ def evaluate(
     text = json.dumps({"data": source.kind, "split": chosen, **shown}, indent=2)
     if record:
         for pipeline, result in zip(pipelines, results, strict=True):
-            name = f"{source.kind.replace('-', '_')}_{chosen}"
+            # Folders of classes are many: they go by their own name.
+            known = source.path.name if source.kind in ("folders", "emotions") else source.kind
+            name = f"{known.replace('-', '_')}_{chosen}"
             record_figures(pipeline.checkpoint, name, result.to_json())
     typer.echo(text)
     if output is not None:

@@ -272,7 +272,7 @@ def _quiet() -> Iterator[None]:
     level = log.level
     with warnings.catch_warnings():
         for words in ("does not have many workers", "GPU available but not used",
-                      "number of training batches"):  # fmt: skip
+                      "number of training batches", "LeafSpec"):  # fmt: skip
             warnings.filterwarnings("ignore", f".*{words}.*")
         log.setLevel(logging.ERROR)
         try:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -186,6 +187,8 @@ def train(
         ],
         devices=options.devices, num_nodes=options.nodes, strategy=strategy,
     )  # fmt: skip
+    # Between releases of Lightning and torch; a user can do nothing about it.
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
     try:
         trainer.fit(
             module,
