@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 from torchmetrics.classification import MulticlassAccuracy
 
 from emotion_perception.image.preprocess import FacePreprocessing
@@ -79,11 +80,25 @@ def _whole(batch: Any) -> Any:
     return batch
 
 
-def loader(dataset: FaceDataset, batch_size: int, *, shuffle: bool) -> DataLoader[Batch]:
-    """Return a loader of ready batches."""
+def loader(
+    dataset: FaceDataset, batch_size: int, *, shuffle: bool, seed: int | None = None
+) -> DataLoader[Batch]:
+    """Return a loader of ready batches.
+
+    Args:
+        dataset: what to load.
+        batch_size: images a batch.
+        shuffle: draw a new order for every epoch, and drop an incomplete last batch.
+        seed: makes the order depend on seed and epoch alone. None: Lightning puts such an order
+            in for several devices.
+    """
+    order: DistributedSampler[Batch] | None = None
+    if shuffle and seed is not None:
+        order = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=True, seed=seed)
     return DataLoader(
-        dataset, batch_size=batch_size, shuffle=shuffle, drop_last=shuffle, collate_fn=_whole
-    )
+        dataset, batch_size=batch_size, shuffle=shuffle and order is None, sampler=order,
+        drop_last=shuffle, collate_fn=_whole,
+    )  # fmt: skip
 
 
 def standardise(images: Tensor, min_std: float) -> Tensor:

@@ -59,6 +59,17 @@ logger = logging.getLogger(__name__)
 TEACHER_CACHE = "teacher.npz"
 
 
+class _EpochSeed(Callback):
+    """Seeds every epoch on its own, so that a resumed run draws what an unbroken one would."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        epoch = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        torch.manual_seed(int(epoch.generate_state(1)[0]))
+
+
 class _Progress(TQDMProgressBar):
     """Lightning's progress bar without the number of the log folder."""
 
@@ -163,13 +174,14 @@ def train(
         teach(known, training, runs / TEACHER_CACHE) if known else None, options.teacher_share,
     )  # fmt: skip
     module = _module(options, dataset, pretrained, start_from)
+    # At the end of an epoch only: from its middle a run could not go on to the same figures.
     best = ModelCheckpoint(
-        runs, "best-{epoch}", monitor="val_accuracy", mode="max", save_last=True,
-        save_on_exception=True,
+        runs, "best-{epoch}", monitor="val_accuracy", mode="max", save_last=True
     )  # fmt: skip
     share = max(1, options.batch_size // (options.devices * options.nodes))
     callbacks: list[Callback] = [
         best,
+        _EpochSeed(options.seed),
         EarlyStopping("val_accuracy", mode="max", patience=options.patience),
         EMAWeightAveraging(decay=options.ema_decay),
         LearningRateMonitor("epoch"),
@@ -192,13 +204,22 @@ def train(
     try:
         trainer.fit(
             module,
-            loader(dataset, share, shuffle=True),
+            loader(
+                dataset,
+                share,
+                shuffle=True,
+                seed=options.seed if options.devices * options.nodes == 1 else None,
+            ),
             loader(FaceDataset(validation, options.preprocessing), 512, shuffle=False),
             ckpt_path=resume,
             weights_only=True,
         )
     except SystemExit:  # what Lightning makes of Ctrl-C, after it has saved
-        logger.warning("interrupted; go on with --resume %s", runs / "last.ckpt")
+        last = runs / "last.ckpt"
+        if last.is_file():
+            logger.warning("interrupted; finished epochs are saved: --resume %s goes on", last)
+        else:
+            logger.warning("interrupted before the end of the first epoch; nothing was saved")
         raise
     if not trainer.is_global_zero:
         return

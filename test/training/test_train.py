@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("lightning")
 
 from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.evaluate import evaluate_faces
 from emotion_perception.training.fer import load_fer
 from emotion_perception.training.module import ValenceModule
@@ -32,23 +33,45 @@ def test_training_learns_and_writes_a_checkpoint(fer_dir, tmp_path):
     assert (tmp_path / "runs" / "metrics.csv").is_file()
 
 
-def test_interrupted_run_can_be_resumed(fer_dir, tmp_path, monkeypatch):
-    options = replace(OPTIONS, epochs=3)
+def test_interrupted_run_ends_in_the_same_weights(fer_dir, tmp_path, monkeypatch, caplog):
+    from safetensors.numpy import load_file
+
+    data = [f"fer-plus:{fer_dir}"]
+    options = replace(OPTIONS, epochs=4, mixup=0.2, augmentation=Augmentation(dark=0.5, blur=0.5))
+    train(data, tmp_path / "whole", tmp_path / "unbroken", "1", options)
     step = ValenceModule.training_step
 
     def interrupted(self, batch, index):
-        if self.current_epoch == 1:
+        if self.current_epoch == 2 and index == 1:
             raise KeyboardInterrupt  # as Ctrl-C does
         return step(self, batch, index)
 
     monkeypatch.setattr(ValenceModule, "training_step", interrupted)
     with pytest.raises(SystemExit):
-        train([f"fer-plus:{fer_dir}"], tmp_path / "runs", tmp_path / "model", "1", options)
+        train(data, tmp_path / "runs", tmp_path / "model", "1", options)
     assert not (tmp_path / "model").exists()
-    monkeypatch.undo()
     last = tmp_path / "runs" / "last.ckpt"
-    train([f"fer-plus:{fer_dir}"], tmp_path / "runs", tmp_path / "model", "1", options, resume=last)
-    assert (tmp_path / "model" / "card.json").is_file()
+    assert str(last) in caplog.text
+    monkeypatch.undo()
+    train(data, tmp_path / "runs", tmp_path / "model", "1", options, resume=last)
+    whole, broken = (load_file(tmp_path / n / "model.safetensors") for n in ("unbroken", "model"))
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, broken[name], err_msg=name)
+    assert (tmp_path / "model" / "card.json").read_text() == (
+        tmp_path / "unbroken" / "card.json"
+    ).read_text()
+
+
+def test_interrupted_in_the_first_epoch_says_that_nothing_was_saved(
+    fer_dir, tmp_path, monkeypatch, caplog
+):
+    def interrupted(self, batch, index):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ValenceModule, "training_step", interrupted)
+    with pytest.raises(SystemExit):
+        train([f"fer-plus:{fer_dir}"], tmp_path / "r", tmp_path / "m", "1", OPTIONS)
+    assert "nothing was saved" in caplog.text
 
 
 def test_existing_output_is_refused_before_training(fer_dir, tmp_path):
