@@ -16,14 +16,17 @@ def with_features(network):
     faces = drawn_faces(120, seed=99)
     images = standardise(torch.from_numpy(faces.images)[:, None].float(), 4.0)
     labels = torch.from_numpy(faces.labels)
+    steps = 200
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     network.train()
-    for step in range(60):
-        some = torch.arange(30) + 30 * (step % 4)
+    for _ in range(steps):
+        some = torch.randperm(len(labels))[:40]
         loss = functional.cross_entropy(network(images[some]), labels[some])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     torch.nn.init.zeros_(network.classifier.weight)
     torch.nn.init.zeros_(network.classifier.bias)
     return network.eval()
