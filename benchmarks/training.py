@@ -28,8 +28,14 @@ from torch.nn import functional
 from benchmarks import machine
 from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.fer import load_fer
-from emotion_perception.training.module import FaceDataset, ValenceModule, loader, standardise
-from emotion_perception.training.train import TrainingOptions, choose_precision
+from emotion_perception.training.module import (
+    FaceDataset,
+    ValenceModule,
+    choose_precision,
+    loader,
+    standardise,
+)
+from emotion_perception.training.train import TrainingOptions
 
 BATCH = 128
 LIMIT = 1.10

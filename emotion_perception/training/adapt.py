@@ -13,7 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import lightning
 import torch
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from emotion_perception.training.augment import PRESETS
 from emotion_perception.training.look import PatientLook
 from emotion_perception.training.losses import LOSSES, soft
-from emotion_perception.training.module import standardise
+from emotion_perception.training.module import choose_precision, standardise
 from emotion_perception.valence.network import ResidualBlock
 
 STAGES: Final = ("all", "last", "norm", "classifier")
@@ -119,7 +119,7 @@ def adapt(
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=options.epochs, accelerator="gpu" if device == "cuda" else device, devices=1,
-            precision=_precision(device), logger=False, enable_checkpointing=False,
+            precision=choose_precision(device=device), logger=False, enable_checkpointing=False,
             enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0,
             gradient_clip_val=1.0,
         )  # fmt: skip
@@ -279,11 +279,3 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             log.setLevel(level)
-
-
-def _precision(device: str) -> Any:
-    """Mixed precision where the processor has it; it halves the time."""
-    if device != "cpu" and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bf16-mixed" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "32-true"

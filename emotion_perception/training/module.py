@@ -101,6 +101,16 @@ def loader(
     )  # fmt: skip
 
 
+def choose_precision(wanted: str = "auto", device: str = "auto") -> Any:
+    """Return Lightning's name of a precision: mixed where the device has it, half the time."""
+    if wanted != "auto":
+        return wanted
+    if device != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16-mixed" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "32-true"
+
+
 def standardise(images: Tensor, min_std: float) -> Tensor:
     """Do what FacePreprocessing.batch does, on a float tensor (N, 1, S, S)."""
     std, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)

@@ -30,6 +30,7 @@ from torch import nn
 
 import emotion_perception
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.training.adapt import predict
 from emotion_perception.training.augment import Augmentation
 from emotion_perception.training.export import export_checkpoint
 from emotion_perception.training.faces import DataError, FaceSet, concatenate
@@ -37,6 +38,7 @@ from emotion_perception.training.module import (
     NETWORKS,
     FaceDataset,
     ValenceModule,
+    choose_precision,
     loader,
     standardise,
 )
@@ -173,6 +175,7 @@ def train(
         training, options.preprocessing,
         teach(known, training, runs / TEACHER_CACHE) if known else None, options.teacher_share,
     )  # fmt: skip
+    choosing = FaceDataset(validation, options.preprocessing)
     module = _module(options, dataset, pretrained, start_from)
     # At the end of an epoch only: from its middle a run could not go on to the same figures.
     best = ModelCheckpoint(
@@ -191,7 +194,7 @@ def train(
     if strategy == "auto" and options.devices * options.nodes > 1:
         strategy = "ddp"
     trainer = lightning.Trainer(
-        max_epochs=options.epochs, precision=choose_precision(options.precision),  # type: ignore[arg-type]
+        max_epochs=options.epochs, precision=choose_precision(options.precision),
         callbacks=callbacks, default_root_dir=runs, num_sanity_val_steps=0, log_every_n_steps=50,
         logger=[
             CSVLogger(runs, name="", version=""),
@@ -210,7 +213,7 @@ def train(
                 shuffle=True,
                 seed=options.seed if options.devices * options.nodes == 1 else None,
             ),
-            loader(FaceDataset(validation, options.preprocessing), 512, shuffle=False),
+            loader(choosing, 512, shuffle=False),
             ckpt_path=resume,
             weights_only=True,
         )
@@ -224,7 +227,7 @@ def train(
     if not trainer.is_global_zero:
         return
     network, epoch = load_best(Path(best.best_model_path))
-    logits = predict(network, validation.images, options.preprocessing)
+    logits = predict(network, choosing.images, options.preprocessing.min_std).numpy()
     calibration = calibrate(logits, validation.labels)
     export_checkpoint(
         network,
@@ -354,28 +357,6 @@ def _module(
         except RuntimeError as error:
             raise DataError(f"{start_from}: the state of another architecture: {error}") from error
     return module.to(memory_format=torch.channels_last)
-
-
-def predict(
-    network: torch.nn.Module, images: NDArray[np.uint8], preprocessing: FacePreprocessing
-) -> NDArray[np.float32]:
-    """Return logits (N, 3) of uint8 grey images (N, H, W), through the shared preprocessing."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), 256):
-            crops = [preprocessing.resize(image) for image in images[start : start + 256]]
-            parts.append(network(torch.from_numpy(preprocessing.batch(crops))).numpy())
-    return np.concatenate(parts)
-
-
-def choose_precision(wanted: str) -> str:
-    """Choose mixed precision where the processor has it."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bf16-mixed" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "32-true"
 
 
 def _plain(value: Any) -> Any:

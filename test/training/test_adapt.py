@@ -18,7 +18,7 @@ def tensors(faces):
 @pytest.fixture(scope="module")
 def base():
     torch.manual_seed(0)
-    return with_features(ValenceNet((8, 8, 16), (1, 1), dropout=0.0))
+    return with_features(ValenceNet((8, 16, 24), (1, 1), dropout=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,11 @@ def test_all_base_images_ignores_the_patients_labels(base, own, replay):
 
 def test_it_learns(base):
     own, test = tensors(drawn_faces(120)), tensors(drawn_faces(30, seed=5))
-    # The classifier alone: tiny networks forget their features in some runs.
-    options = Adaptation(epochs=12, batch_size=10, lr=0.1, gamma=0.95, base_percentage=0,
-                         stages="classifier", loss="cross-entropy")  # fmt: skip
+    options = Adaptation(epochs=12, batch_size=10, lr=0.01, gamma=0.8, base_percentage=0,
+                         stages="all", loss="cross-entropy")  # fmt: skip
     tuned = adapt(base, own, None, options, min_std=4.0, seed=0, device="cpu")
     right = (predict(tuned, test[0], 4.0).argmax(1) == test[1].argmax(1)).float().mean()
-    assert right > 0.5  # chance is a third; which mouth is which comes and goes in tiny networks
+    assert right > 0.8  # chance is a third
 
 
 def test_divergence_is_told(base, own):
@@ -120,7 +119,7 @@ def test_wrong_settings_are_named(wrong):
 
 def test_mixed_is_between(base):
     torch.manual_seed(1)
-    other = ValenceNet((8, 8, 16), (1, 1)).eval()
+    other = ValenceNet((8, 16, 24), (1, 1)).eval()
     assert not changed(mixed(base, other, 0.0), base)
     half = mixed(base, other, 0.5).state_dict()
     for name, value in base.state_dict().items():

@@ -29,9 +29,8 @@ from emotion_perception.valence.checkpoint import load_checkpoint
 from emotion_perception.valence.network import ValenceNet
 
 LEARN = FineTuneOptions(
-    # The classifier alone: tiny networks forget their features in some runs.
-    adaptation=Adaptation(epochs=20, batch_size=12, lr=0.1, gamma=0.95, base_percentage=25,
-                          look_percentage=0, stages="classifier", loss="cross-entropy"),
+    adaptation=Adaptation(epochs=20, batch_size=12, lr=0.01, gamma=0.9, base_percentage=25,
+                          look_percentage=0, stages="all", loss="cross-entropy"),
     folds=2, device="cpu", results_per_person=True,
 )  # fmt: skip
 QUICK = replace(LEARN, adaptation=replace(LEARN.adaptation, epochs=1, look_percentage=50))
@@ -43,7 +42,7 @@ def base(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("base") / "net"
     card = {"name": "base", "version": "1", "temperature": 1.0, "confidence_threshold": 0.5}
-    network = with_features(ValenceNet((8, 8, 16), (1, 1), dropout=0.0))
+    network = with_features(ValenceNet((8, 16, 24), (1, 1), dropout=0.0))
     export_checkpoint(network, folder, FacePreprocessing(), card)
     return load_checkpoint(folder)
 
@@ -78,7 +77,7 @@ def test_it_learns_and_may_be_promoted(learned, base):
     fresh = drawn_faces(30, seed=9)
     batch = checkpoint.preprocessing.batch(list(fresh.images))
     right = OnnxBackend(checkpoint).logits(batch).argmax(axis=1) == fresh.labels
-    assert right.mean() > 0.5  # chance is a third
+    assert right.mean() > 0.8  # drawn smiles are easy; chance is a third
     assert checkpoint.training["base_model"] == base.model_id
     assert checkpoint.training["images"] == {"negative": 24, "neutral": 24, "positive": 24}
 
@@ -156,7 +155,7 @@ def test_only_the_same_run_can_be_resumed(base, own, replay, tmp_path, monkeypat
         interrupted_at(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             finetune(base, "P-1", own, replay, tmp_path, QUICK)
-    other = replace(QUICK, adaptation=replace(QUICK.adaptation, lr=0.01))
+    other = replace(QUICK, adaptation=replace(QUICK.adaptation, lr=0.02))
     with pytest.raises(DataError, match="no unfinished run"):
         finetune(base, "P-1", own, replay, tmp_path, other, resume=True)
 

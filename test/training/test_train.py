@@ -32,7 +32,7 @@ def test_training_learns_and_writes_a_checkpoint(fer_dir, tmp_path):
     pipeline = ReactionPipeline(output)
     result = evaluate_faces(pipeline, load_fer(fer_dir, "test"))
     assert result.images == 15
-    assert result.accuracy > 0.6  # chance is a third
+    assert result.accuracy > 0.8  # drawn smiles are easy; chance is a third
     card = json.loads((output / "card.json").read_text())
     assert card["version"] == "9.9.9"
     assert card["training"]["options"]["epochs"] == 40
