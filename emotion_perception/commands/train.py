@@ -29,6 +29,10 @@ def train(
     weight_decay: Annotated[float, typer.Option(min=0)] = 5e-4,
     augmentation: Annotated[str, typer.Option(help="robust or mild.")] = "robust",
     mixup: Annotated[float, typer.Option(min=0, help="Parameter of mixup; 0: off.")] = 0.0,
+    settle: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Last share of the epochs: mild augmentation, no mixup."),
+    ] = 0.0,
     ema_decay: Annotated[float, typer.Option(min=0, max=1, help="Of averaged weights.")] = 0.998,
     patience: Annotated[int, typer.Option(min=1, help="Epochs before it stops early.")] = 15,
     teacher: Annotated[
@@ -63,7 +67,9 @@ def train(
     ] = None,
     start_from: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Best state of a finished run whose weights to start with."),
+        typer.Option(
+            help="Best state of a finished run whose weights to start with; may be a wider network."
+        ),
     ] = None,
 ) -> None:
     """Train base weights and write a checkpoint.
@@ -86,7 +92,8 @@ def train(
     options = TrainingOptions(
         augmentation=PRESETS[augmentation],
         epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed,
-        mixup=mixup, ema_decay=ema_decay, patience=patience, teacher_share=teacher_share,
+        mixup=mixup, settle=settle, ema_decay=ema_decay, patience=patience,
+        teacher_share=teacher_share,
         devices=devices, nodes=nodes, strategy=strategy, precision=precision,
         network=network, arguments=network_arguments,
     )  # fmt: skip

@@ -149,6 +149,9 @@ class ValenceModule(lightning.LightningModule):
         warmup: share of all steps over which the rate rises; it then falls by a cosine.
         mixup: parameter of the Beta distribution that pairs of crops are blended by (Zhang et al.
             2018); 0 turns it off.
+        settle: share of the epochs, the last ones, that see ``settled`` crops without mixup: the
+            strong bends are for learning to see through them, the end for the faces most met.
+        settled: fields of the Augmentation of that part.
     """
 
     def __init__(
@@ -161,6 +164,8 @@ class ValenceModule(lightning.LightningModule):
         emotion_weight: float = 0.5,
         warmup: float = 0.05,
         mixup: float = 0.0,
+        settle: float = 0.0,
+        settled: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -168,6 +173,7 @@ class ValenceModule(lightning.LightningModule):
         self.emotions = nn.Linear(self.network.classifier.in_features, len(EMOTIONS))
         self.min_std = FacePreprocessing.from_card(preprocessing).min_std
         self.augment = Augmentation(**augmentation)
+        self.settle, self.settled = settle, Augmentation(**(settled or augmentation))
         self.lr, self.weight_decay = lr, weight_decay
         self.emotion_weight, self.warmup, self.mixup = emotion_weight, warmup, mixup
         self.accuracy = MulticlassAccuracy(len(CLASSES), average="micro")
@@ -181,8 +187,10 @@ class ValenceModule(lightning.LightningModule):
         """Return the loss of one batch."""
         images, emotions, valence, weight = batch
         with torch.autocast(images.device.type, enabled=False):
-            x = standardise(self.augment(images.float()), self.min_std)
-            if self.mixup > 0:
+            settling = self.current_epoch >= (1 - self.settle) * (self.trainer.max_epochs or 0)
+            bend = self.settled if settling else self.augment
+            x = standardise(bend(images.float()), self.min_std)
+            if self.mixup > 0 and not settling:
                 x, emotions, valence, weight = _mix(x, emotions, valence, weight, self.mixup)
         features = self.network.dropout(self.network.features(x))
         logits = self.network.classifier(features).float()

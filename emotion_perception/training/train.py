@@ -31,7 +31,7 @@ from torch import nn
 import emotion_perception
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.training.adapt import predict
-from emotion_perception.training.augment import Augmentation
+from emotion_perception.training.augment import PRESETS, Augmentation
 from emotion_perception.training.export import export_checkpoint
 from emotion_perception.training.faces import DataError, FaceSet, concatenate
 from emotion_perception.training.module import (
@@ -42,6 +42,7 @@ from emotion_perception.training.module import (
     loader,
     standardise,
 )
+from emotion_perception.training.narrow import narrow
 from emotion_perception.training.pretrained import FaceMobileNet
 from emotion_perception.training.sources import (
     Source,
@@ -55,6 +56,7 @@ from emotion_perception.valence.backends import OnnxBackend
 from emotion_perception.valence.calibration import calibrate, softmax
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
 from emotion_perception.valence.labels import CLASSES
+from emotion_perception.valence.network import ValenceNet
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ class TrainingOptions:
         emotion_weight: weight of the second task, the ten emotions.
         teacher_share: of each target that comes from the teachers, where there are any.
         mixup: see ValenceModule.
+        settle: share of the epochs, the last ones, with the ``mild`` augmentation and no mixup.
         ema_decay: of the averaged weights that are validated and exported.
         patience: epochs without a better validation accuracy before it stops.
         seed: of everything random.
@@ -113,6 +116,7 @@ class TrainingOptions:
     emotion_weight: float = 0.5
     teacher_share: float = 0.6
     mixup: float = 0.0
+    settle: float = 0.0
     ema_decay: float = 0.998
     patience: int = 15
     seed: int = 0
@@ -151,7 +155,8 @@ def train(
             (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
         pretrained: published weights for FaceMobileNet (see FaceMobileNet.load_pretrained).
         resume: Lightning checkpoint of a broken run to continue.
-        start_from: Lightning checkpoint of a finished run whose weights this one starts with.
+        start_from: Lightning checkpoint of a finished run whose weights this one starts with; of
+            a wider ValenceNet the strongest channels are taken (see narrow).
 
     Raises:
         FileExistsError: if ``output`` exists.
@@ -261,7 +266,7 @@ def train(
 
 
 def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArray[np.float32]:
-    """Return what the teachers think of each face, averaged.
+    """Return what the teachers think of each face and of its mirror image, averaged.
 
     Args:
         teachers: verified checkpoints; their calibrated probabilities are used.
@@ -272,7 +277,7 @@ def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArra
     Returns:
         float32 (N, 3).
     """
-    asked = hashlib.sha256(faces.images.tobytes())
+    asked = hashlib.sha256(b"mirrored" + faces.images.tobytes())
     for teacher in teachers:
         asked.update(teacher.model_id.encode())
     key = asked.hexdigest()
@@ -288,8 +293,9 @@ def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArra
         backend = OnnxBackend(teacher, threads=os.cpu_count() or 1)
         for start in range(0, len(faces), 64):
             crops = [teacher.preprocessing.resize(i) for i in faces.images[start : start + 64]]
-            logits = backend.logits(teacher.preprocessing.batch(crops))
-            total[start : start + 64] += softmax(logits, teacher.temperature)
+            for seen in (crops, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]):
+                logits = backend.logits(teacher.preprocessing.batch(seen))
+                total[start : start + 64] += softmax(logits, teacher.temperature) / 2
     answer = np.asarray(total / len(teachers), np.float32)
     cache.parent.mkdir(parents=True, exist_ok=True)
     beside = cache.with_name(f".{os.getpid()}-{cache.name}")
@@ -344,6 +350,8 @@ def _module(
         weight_decay=options.weight_decay,
         emotion_weight=options.emotion_weight,
         mixup=options.mixup,
+        settle=options.settle,
+        settled=asdict(PRESETS["mild"]),
     )
     if pretrained is not None:
         if not isinstance(module.network, FaceMobileNet):
@@ -351,10 +359,13 @@ def _module(
         some = dataset.images[:: max(1, len(dataset) // 256)].float()
         module.network.load_pretrained(pretrained, standardise(some, options.preprocessing.min_std))
     if start_from is not None:
-        saved = torch.load(start_from, map_location="cpu", weights_only=True)["state_dict"]
+        saved = torch.load(start_from, map_location="cpu", weights_only=True)
+        state, known = saved["state_dict"], saved["hyper_parameters"]["network"]
         try:
-            module.load_state_dict(saved)
-        except RuntimeError as error:
+            if isinstance(module.network, ValenceNet) and known["name"] == options.network:
+                state = narrow(state, ValenceNet(**known["arguments"]).arguments, module.network)
+            module.load_state_dict(state)
+        except (RuntimeError, ValueError) as error:
             raise DataError(f"{start_from}: the state of another architecture: {error}") from error
     return module.to(memory_format=torch.channels_last)
 

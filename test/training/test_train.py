@@ -114,7 +114,9 @@ def test_a_teacher_is_asked_once_and_shapes_the_targets(fer_dir, tmp_path, caplo
     with caplog.at_level("INFO"):
         answer = teach([known], faces, tmp_path / "r2" / "teacher.npz")
     assert "asking" not in caplog.text  # the run has left its answers there
-    expected = ReactionPipeline(tmp_path / "teacher").classify(list(faces.images))
+    pipeline = ReactionPipeline(tmp_path / "teacher")
+    mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in faces.images]
+    expected = (pipeline.classify(list(faces.images)) + pipeline.classify(mirrored)) / 2
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     dataset = FaceDataset(faces, options.preprocessing, answer, 0.25)
     mixed = 0.75 * faces.weight[:, None] * faces.soft_targets + 0.25 * answer
@@ -145,3 +147,39 @@ def test_state_of_another_architecture_is_refused(fer_dir, tmp_path):
         train(data, tmp_path / "r2", tmp_path / "m2", "1", wider,
               start_from=tmp_path / "r" / "last.ckpt")  # fmt: skip
     assert not (tmp_path / "m2").exists()
+
+
+def test_a_wider_network_can_be_gone_on_from(fer_dir, tmp_path):
+    data = [f"fer-plus:{fer_dir}"]
+    train(data, tmp_path / "r", tmp_path / "m", "1", replace(OPTIONS, epochs=30))
+    slim = {"widths": (8, 16, 12), "depths": (1, 1), "dropout": 0.0}
+    train(data, tmp_path / "r2", tmp_path / "m2", "1",
+          replace(OPTIONS, epochs=20, arguments=slim), start_from=tmp_path / "r" / "last.ckpt",
+    )  # fmt: skip
+    card = json.loads((tmp_path / "m2" / "card.json").read_text())
+    assert card["architecture"]["arguments"]["widths"] == [8, 16, 12]
+    result = evaluate_faces(ReactionPipeline(tmp_path / "m2"), load_fer(fer_dir, "test"))
+    assert result.accuracy > 0.8
+
+
+def test_the_last_epochs_are_mild_and_without_mixup(fer_dir, tmp_path, monkeypatch):
+    from emotion_perception.training import module
+    from emotion_perception.training.augment import PRESETS
+
+    seen, mixed = [], []
+    bend, mix = Augmentation.__call__, module._mix
+
+    def recorded(self, images):
+        seen.append(self)
+        return bend(self, images)
+
+    def counted(*arguments):
+        mixed.append(len(seen))
+        return mix(*arguments)
+
+    monkeypatch.setattr(Augmentation, "__call__", recorded)
+    monkeypatch.setattr(module, "_mix", counted)
+    options = replace(OPTIONS, epochs=4, batch_size=30, settle=0.5, mixup=0.2)
+    train([f"fer-plus:{fer_dir}"], tmp_path / "r", tmp_path / "m", "1", options)
+    assert seen == [GENTLE] * 2 + [PRESETS["mild"]] * 2  # one batch an epoch
+    assert mixed == [1, 2]
