@@ -52,6 +52,14 @@ def finetune(
     base_percentage: Annotated[
         float, typer.Option(min=0, max=100, help="Share of each batch that is base data, percent.")
     ] = 60.0,
+    look_images: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Base images that are given the look of the patient's and learned from first;"
+            " 0: none.",
+        ),
+    ] = 24_000,
     epochs: Annotated[
         int, typer.Option(min=1, help="Rounds in which each image of the patient is met once.")
     ] = 3,
@@ -101,7 +109,7 @@ def finetune(
     options = FineTuneOptions(
         adaptation=Adaptation(
             epochs=epochs, batch_size=batch_size, lr=lr, gamma=gamma, weight_decay=weight_decay,
-            base_percentage=base_percentage, loss=loss, stages=stages,
+            base_percentage=base_percentage, look_images=look_images, loss=loss, stages=stages,
         ),
         folds=folds, max_forgetting=max_forgetting, seed=seed,
         results_per_person=results_per_person, device=device, progress=True,

@@ -1,8 +1,10 @@
 """Adapting a network to one patient with a few hundred images, without losing everybody else.
 
-What keeps it from fitting a hundred images, some of them labelled wrongly, by heart: small and
-quickly falling steps, normalisation that keeps the base's statistics, base images in every batch,
-and a result that is averaged with the base in weight space (WiSE-FT, Wortsman et al. 2022).
+First the network learns the patient's camera, from base images that are given the look of the
+patient's and keep their own labels; then the patient's faces and labels. What keeps it from fitting
+a hundred images, some of them labelled wrongly, by heart: small and quickly falling steps,
+normalisation that keeps the base's statistics, base images in every batch, and a result that is
+averaged with the base in weight space (WiSE-FT, Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from emotion_perception.training.augment import PRESETS
 from emotion_perception.training.look import PatientLook
@@ -30,6 +32,8 @@ from emotion_perception.valence.network import ResidualBlock
 STAGES: Final = ("all", "last", "norm", "classifier")
 """Which parts may learn: everything; the last resolution and the classifier; the scales of
 normalisation and the classifier; the classifier alone."""
+
+_LOOK_BATCH: Final = 64
 
 Faces = tuple[Tensor, Tensor]
 """Grey crops uint8 (N, 1, S, S) and shares of the votes float32 (N, 3)."""
@@ -46,8 +50,11 @@ class Adaptation:
         gamma: factor on the rate after each epoch.
         weight_decay: of convolutions and linear layers.
         base_percentage: share of each batch that comes from base data, in percent.
-        look_percentage: share of these base images that are made to look as if the patient's
-            camera had taken them, in percent.
+        look_images: base images that are learned from before the patient's, at most twice as many
+            as there are; 0 leaves that out.
+        look_lr: highest learning rate of that part.
+        look_percentage: share of the base images, in both parts, that are made to look as if the
+            patient's camera had taken them, in percent.
         loss: on the patient's images, a key of LOSSES; base images always count by their votes.
         stages: which parts learn, one of STAGES.
     """
@@ -58,7 +65,9 @@ class Adaptation:
     gamma: float = 0.6
     weight_decay: float = 5e-4
     base_percentage: float = 60.0
-    look_percentage: float = 0.0
+    look_images: int = 24_000
+    look_lr: float = 0.02
+    look_percentage: float = 75.0
     loss: str = "constrained"
     stages: str = "all"
 
@@ -73,6 +82,11 @@ class Adaptation:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.look_images < 0 or not self.look_lr > 0:
+            raise ValueError(
+                f"look_images, look_lr: expected at least 0 and more than 0, got "
+                f"{self.look_images} and {self.look_lr}"
+            )
         if not (self.lr > 0 and 0 < self.gamma <= 1 and self.weight_decay >= 0):
             raise ValueError(
                 f"lr, gamma, weight_decay: expected lr > 0, gamma in (0, 1] and no negative decay, "
@@ -93,9 +107,9 @@ class Adaptation:
 
 def adapt(
     base: nn.Module, own: Faces, replay: Faces | None, options: Adaptation, *, min_std: float,
-    seed: int, device: str = "auto", progress: bool = False,
+    seed: int, look: PatientLook | None = None, device: str = "auto", progress: bool = False,
 ) -> nn.Module:  # fmt: skip
-    """Return an adapted copy of a network, on the CPU, in evaluation mode.
+    """Return a copy of a network adapted to a patient's labels, on the CPU, in evaluation mode.
 
     Args:
         base: a ValenceNet; it is not changed.
@@ -104,6 +118,7 @@ def adapt(
         options: how.
         min_std: of FacePreprocessing.
         seed: of order, augmentation and dropout; the same seed on the same machine gives the same.
+        look: of the patient's images; None leaves all base images as they are.
         device: ``auto``, ``cpu`` or ``cuda``.
         progress: show a bar.
 
@@ -111,14 +126,37 @@ def adapt(
         ValueError: if the training diverges, or the network is of another kind.
     """
     lightning.seed_everything(seed, workers=True, verbose=False)
-    module = AdaptModule(copy.deepcopy(base), own[0], replay, options, min_std)
+    module = AdaptModule(copy.deepcopy(base), replay, look, options, min_std)
     with_base = options.base_images() if replay is not None else 0
     # At 100 % the patient's images set the number of steps and the look, and are not learned from.
     step = options.batch_size - with_base or options.batch_size
     data = DataLoader(TensorDataset(*own), batch_size=step, shuffle=True)
+    return _fit(module, data, options.epochs, device, progress)
+
+
+def adapt_to_look(
+    base: nn.Module, look: PatientLook, replay: Faces, options: Adaptation, *, min_std: float,
+    seed: int, device: str = "auto", progress: bool = False,
+) -> nn.Module:  # fmt: skip
+    """Return a copy of a network that has learned base images with the patient's look.
+
+    Arguments and errors are those of `adapt`; no label of the patient is used.
+    """
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    module = LookModule(copy.deepcopy(base), look, options, min_std)
+    count = len(replay[0])
+    order = RandomSampler(range(count), num_samples=min(options.look_images, 2 * count))
+    data = DataLoader(TensorDataset(*replay), batch_size=_LOOK_BATCH, sampler=order)
+    return _fit(module, data, 1, device, progress)
+
+
+def _fit(
+    module: LookModule | AdaptModule, data: DataLoader[Any], epochs: int, device: str,
+    progress: bool,
+) -> nn.Module:  # fmt: skip
     with _quiet():
         trainer = lightning.Trainer(
-            max_epochs=options.epochs, accelerator="gpu" if device == "cuda" else device, devices=1,
+            max_epochs=epochs, accelerator="gpu" if device == "cuda" else device, devices=1,
             precision=choose_precision(device=device), logger=False, enable_checkpointing=False,
             enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0,
             gradient_clip_val=1.0,
@@ -126,7 +164,7 @@ def adapt(
         trainer.fit(module, data)
     network: nn.Module = module.network.cpu().float().eval()
     if not all(value.isfinite().all() for value in network.state_dict().values()):
-        raise ValueError(f"the training diverged; choose a smaller --lr than {options.lr:g}")
+        raise ValueError(f"the training diverged; choose a smaller --lr than {module.lr:g}")
     return network
 
 
@@ -173,33 +211,21 @@ def learnable(network: nn.Module, stages: str) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-class AdaptModule(lightning.LightningModule):
-    """One adaptation.
+class _FrozenStatistics(lightning.LightningModule):
+    """A network in training whose normalisation keeps the base's statistics.
 
     Args:
         network: is changed.
-        own: crops of the patient, uint8 (N, 1, S, S), whose look base images are given.
-        replay: base images, or None.
         options: how.
         min_std: of FacePreprocessing.
+        lr: learning rate.
     """
 
-    def __init__(
-        self, network: nn.Module, own: Tensor, replay: Faces | None, options: Adaptation,
-        min_std: float,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: nn.Module, options: Adaptation, min_std: float, lr: float) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
-        self.options, self.min_std = options, min_std
-        self.replay = replay
-        self.count = options.base_images() if replay is not None else 0
-        self.looked = round(self.count * options.look_percentage / 100)
-        self.look: PatientLook | None = None
-        if replay is not None and self.looked:
-            some = torch.randperm(len(replay[0]))[: max(1000, len(own))]
-            self.look = PatientLook(own, replay[0][some], min_std)
-        self.augment = PRESETS["mild"]
+        self.options, self.min_std, self.lr = options, min_std, lr
 
     def on_train_epoch_start(self) -> None:
         """Keep the statistics of normalisation: a hundred images give worse ones."""
@@ -207,6 +233,87 @@ class AdaptModule(lightning.LightningModule):
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
+
+    def forward(self, standardised: Tensor) -> Tensor:
+        """Return logits float32 (N, 3) of standardised crops."""
+        x = standardised.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.network(x).float())
+
+    def optimizer(self) -> torch.optim.SGD:
+        """Return SGD for what may learn."""
+        parameters = learnable(self.network, self.options.stages)
+        return torch.optim.SGD(
+            [
+                {
+                    "params": [p for p in parameters if p.ndim > 1],
+                    "weight_decay": self.options.weight_decay,
+                },
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.lr, momentum=0.9, nesterov=True,
+        )  # fmt: skip
+
+
+class LookModule(_FrozenStatistics):
+    """Learns base images, most of them with the patient's look.
+
+    Args:
+        network: is changed.
+        look: of the patient's images.
+        options: how.
+        min_std: of FacePreprocessing.
+    """
+
+    def __init__(
+        self, network: nn.Module, look: PatientLook, options: Adaptation, min_std: float
+    ) -> None:
+        super().__init__(network, options, min_std, options.look_lr)
+        self.look = look
+
+    def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
+        """Return the mean loss of a batch of base images."""
+        images, votes = batch
+        with torch.autocast(self.device.type, enabled=False):
+            flip = torch.rand(len(images), 1, 1, 1, device=self.device) < 0.5
+            seen = torch.where(flip, images.flip(-1), images).float()
+            x = _with_look(seen, self.look, self.options.look_percentage, self.min_std)
+        return soft(self(x), votes).mean()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """SGD with a short warm-up and a straight line to zero."""
+        optimizer = self.optimizer()
+        steps = int(self.trainer.estimated_stepping_batches)
+        warm = max(1, steps // 10)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": torch.optim.lr_scheduler.LambdaLR(
+                    optimizer, lambda at: min((at + 1) / warm, 1 - at / (steps + 1))
+                ),
+                "interval": "step",
+            },
+        }
+
+
+class AdaptModule(_FrozenStatistics):
+    """Learns a patient's images beside base images.
+
+    Args:
+        network: is changed.
+        replay: base images, or None.
+        look: of the patient's images, or None.
+        options: how.
+        min_std: of FacePreprocessing.
+    """
+
+    def __init__(
+        self, network: nn.Module, replay: Faces | None, look: PatientLook | None,
+        options: Adaptation, min_std: float,
+    ) -> None:  # fmt: skip
+        super().__init__(network, options, min_std, options.lr)
+        self.replay, self.look = replay, look
+        self.count = options.base_images() if replay is not None else 0
+        self.augment = PRESETS["mild"]
 
     def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
         """Return the mean loss of the patient's images and as many base images as asked for."""
@@ -220,13 +327,9 @@ class AdaptModule(lightning.LightningModule):
                 base, votes = self.replay
                 at = torch.randint(len(base), (self.count,))
                 seen = self.augment(base[at].to(self.device).float())
-                if self.look is not None:
-                    images.append(self.look(seen[: self.looked]))
-                    seen = seen[self.looked :]
-                if len(seen):
-                    images.append(standardise(seen, self.min_std))
-        x = torch.cat(images).contiguous(memory_format=torch.channels_last)
-        logits = self.network(x).float()
+                share = self.options.look_percentage if self.look is not None else 0.0
+                images.append(_with_look(seen, self.look, share, self.min_std))
+        logits = self(torch.cat(images))
         mine = len(logits) - self.count
         if mine:
             losses.append(LOSSES[self.options.loss](logits[:mine], shares))
@@ -236,21 +339,22 @@ class AdaptModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD whose rate falls by gamma after each epoch."""
-        parameters = learnable(self.network, self.options.stages)
-        optimizer = torch.optim.SGD(
-            [
-                {
-                    "params": [p for p in parameters if p.ndim > 1],
-                    "weight_decay": self.options.weight_decay,
-                },
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=self.options.lr, momentum=0.9, nesterov=True,
-        )  # fmt: skip
+        optimizer = self.optimizer()
         return {
             "optimizer": optimizer,
             "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, self.options.gamma),
         }
+
+
+def _with_look(
+    images: Tensor, look: PatientLook | None, percentage: float, min_std: float
+) -> Tensor:
+    """Return standardised crops of base images, the first ``percentage`` of them with the look."""
+    count = round(len(images) * percentage / 100)
+    parts = [standardise(images[count:], min_std)] if count < len(images) else []
+    if look is not None and count:
+        parts.insert(0, look(images[:count]))
+    return torch.cat(parts)
 
 
 def predict(network: nn.Module, images: Tensor, min_std: float, device: str = "cpu") -> Tensor:

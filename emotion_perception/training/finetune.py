@@ -16,7 +16,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,10 +29,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 import emotion_perception
-from emotion_perception.training.adapt import Adaptation, Faces, adapt, mixed, predict
+from emotion_perception.training.adapt import (
+    Adaptation,
+    Faces,
+    adapt,
+    adapt_to_look,
+    mixed,
+    predict,
+)
 from emotion_perception.training.export import export_checkpoint
 from emotion_perception.training.faces import DataError, FaceSet, concatenate
 from emotion_perception.training.intervals import paired_difference
+from emotion_perception.training.look import PatientLook
 from emotion_perception.training.mixing import MIXES, best_mix, cross_fitted
 from emotion_perception.training.patients import (
     DiskFullError,
@@ -66,6 +74,9 @@ logger = logging.getLogger(__name__)
 
 FOLDS_FILE: Final = "folds.csv"
 PERSONS_FILE: Final = "persons.csv"
+
+_LOOK_IMAGES: Final = 300
+"""Base images that the patient's are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,23 +201,53 @@ class _Runs:
         self.network, self.base, self.replay = network, base, replay
         self.options, self.state = options, state
         self.min_std = base.preprocessing.min_std
+        self.start: nn.Module = network
+        self.look: PatientLook | None = None
+
+    def learn_look(self, everything: FaceSet) -> None:
+        """Start from a network that knows the patient's camera, if base images are there.
+
+        The look is that of all images, the held out ones too, but of no label.
+        """
+        adaptation = self.options.adaptation
+        if self.replay is None or not adaptation.look_percentage:
+            return
+        own = _tensors(everything)[0]
+        some = np.random.default_rng(self.options.seed).permutation(len(self.replay[0]))
+        self.look = PatientLook(own, self.replay[0][some[:_LOOK_IMAGES]], self.min_std)
+        if not adaptation.look_images:
+            return
+        look, replay = self.look, self.replay
+        self.start = self._kept(
+            "look",
+            lambda: adapt_to_look(
+                self.network, look, replay, adaptation, min_std=self.min_std,
+                seed=self.options.seed, device=self.options.device, progress=self.options.progress,
+            ),
+        )  # fmt: skip
 
     def tuned(self, index: int, name: str, faces: FaceSet) -> nn.Module:
         """Return the network fine-tuned on these faces; each has a seed of its own."""
-        path = self.state / f"{index}.safetensors"
-        if path.is_file():
-            logger.info("%s: finished before", name)
-            network = load_network(path, self.base)
-        else:
-            logger.info("%s: %d images", name, len(faces))
-            network = adapt(
-                self.network, _tensors(faces), self.replay, self.options.adaptation,
-                min_std=self.min_std, seed=self.options.seed + 1000 * index,
+        logger.info("%s: %d images", name, len(faces))
+        return self._kept(
+            str(index),
+            lambda: adapt(
+                self.start, _tensors(faces), self.replay, self.options.adaptation,
+                min_std=self.min_std, seed=self.options.seed + 1000 * index, look=self.look,
                 device=self.options.device, progress=self.options.progress,
-            )  # fmt: skip
-            beside = path.with_suffix(".part")
-            save_file({k: v.contiguous() for k, v in network.state_dict().items()}, beside)
-            beside.replace(path)
+            ),
+        )  # fmt: skip
+
+    def _kept(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
+        """Return a network that a killed run finished, or make and keep it."""
+        path = self.state / f"{name}.safetensors"
+        if path.is_file():
+            logger.info("finished before")
+            return load_network(path, self.base)
+        network = make()
+        beside = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, beside)
+        beside.replace(path)
         return network
 
     def logits(self, network: nn.Module, faces: FaceSet) -> NDArray[np.float32]:
@@ -226,6 +267,7 @@ def _finetune(
     options, base = runs.options, runs.base
     held_out = concatenate([part.test for part in rounds])
     folds = np.repeat(np.arange(len(rounds)), [len(part.test) for part in rounds])
+    runs.learn_look(everything)
     answers = []
     for index, part in enumerate(rounds):
         tuned = runs.tuned(index + 1, part.name, part.train)

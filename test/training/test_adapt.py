@@ -5,7 +5,15 @@ pytest.importorskip("lightning")
 
 from drawn import drawn_faces, with_features
 
-from emotion_perception.training.adapt import Adaptation, adapt, learnable, mixed, predict
+from emotion_perception.training.adapt import (
+    Adaptation,
+    adapt,
+    adapt_to_look,
+    learnable,
+    mixed,
+    predict,
+)
+from emotion_perception.training.look import PatientLook
 from emotion_perception.valence.network import ValenceNet
 
 QUICK = Adaptation(epochs=2, batch_size=8, lr=0.05, base_percentage=50)
@@ -93,6 +101,32 @@ def test_it_learns(base):
     assert right > 0.8  # chance is a third
 
 
+def test_the_camera_is_learned_without_a_label_of_the_patient(base):
+    """The camera is tilted: what a mouth then looks like, base images tell."""
+    own, replay, test = (tensors(drawn_faces(n, seed=s)) for n, s in ((60, 0), (900, 1), (60, 5)))
+    tilted = torch.tensor([[0.77, -0.64, 0.0], [0.64, 0.77, 0.0]])  # 40 degrees
+
+    def seen(images):
+        grid = torch.nn.functional.affine_grid(
+            tilted.expand(len(images), -1, -1), list(images.shape), align_corners=False
+        )
+        turned = torch.nn.functional.grid_sample(
+            images.float(), grid, padding_mode="border", align_corners=False
+        )
+        return turned.round().byte()
+
+    look = PatientLook(seen(own[0]), replay[0][:200], 4.0)
+    options = Adaptation(look_images=1800, look_lr=0.05, look_percentage=100)
+    first, second = (
+        adapt_to_look(base, look, replay, options, min_std=4.0, seed=0, device="cpu")
+        for _ in range(2)
+    )
+    assert not changed(first, second)
+    assert not any("running" in name for name in changed(base, first))
+    right = (predict(first, seen(test[0]), 4.0).argmax(1) == test[1].argmax(1)).float().mean()
+    assert right > 0.8  # chance is a third
+
+
 def test_divergence_is_told(base, own):
     options = Adaptation(epochs=3, batch_size=4, lr=1e30, base_percentage=0, stages="all")
     with pytest.raises(ValueError, match="diverged; choose a smaller --lr than 1e"):
@@ -110,7 +144,8 @@ def test_share_of_base_images(batch, percent, count):
 @pytest.mark.parametrize(
     "wrong",
     [{"loss": "mse"}, {"stages": "first"}, {"base_percentage": 101}, {"epochs": 0}, {"lr": 0.0},
-     {"gamma": 1.5}, {"weight_decay": -1.0}, {"base_percentage": float("nan")}],
+     {"gamma": 1.5}, {"look_images": -1}, {"look_lr": 0.0}, {"look_percentage": 101},
+     {"weight_decay": -1.0}, {"base_percentage": float("nan")}],
 )  # fmt: skip
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

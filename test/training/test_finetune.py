@@ -33,7 +33,9 @@ LEARN = FineTuneOptions(
                           look_percentage=0, stages="all", loss="cross-entropy"),
     folds=2, device="cpu", results_per_person=True,
 )  # fmt: skip
-QUICK = replace(LEARN, adaptation=replace(LEARN.adaptation, epochs=1, look_percentage=50))
+QUICK = replace(
+    LEARN, adaptation=replace(LEARN.adaptation, epochs=1, look_percentage=50, look_images=64)
+)
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +229,7 @@ def test_commands(base, class_folders, fer_dir, tmp_path):
     settings = (
         "finetune", "P-1", "--data", str(class_folders), "--epochs", "1", "--folds", "2",
         "--base-model", str(base.directory), "--device", "cpu", "--results-per-person",
+        "--look-images", "64",
     )  # fmt: skip
     told = run(*settings)
     assert "wrote version 0001" in told
@@ -268,7 +271,7 @@ def test_on_real_faces(fer_plus, tmp_path):
 
     faces = load_fer(fer_plus, "validation").labelled()
     some = np.random.default_rng(0).permutation(len(faces))
-    options = FineTuneOptions(adaptation=Adaptation(epochs=1), folds=2)
+    options = FineTuneOptions(adaptation=Adaptation(epochs=1, look_images=256), folds=2)
     result = finetune(
         load_checkpoint(find_model("valence-base")),
         "P-1",

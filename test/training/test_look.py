@@ -10,7 +10,13 @@ from emotion_perception.training.module import standardise
 
 
 def crops(count, seed):
-    return torch.from_numpy(drawn_faces(count, seed=seed).images)[:, None]
+    """Drawn faces with detail everywhere, as strong in each octave: what photographs have."""
+    faces = torch.from_numpy(drawn_faces(count, seed=seed).images)[:, None].float()
+    generator = torch.Generator().manual_seed(seed)
+    spectrum = torch.fft.rfft2(torch.randn(count, 1, 48, 48, generator=generator))
+    y, x = torch.fft.fftfreq(48)[:, None], torch.fft.rfftfreq(48)[None]
+    texture = torch.fft.irfft2(spectrum / (y**2 + x**2).sqrt().clamp(min=1 / 48))
+    return (faces + 25 * texture / texture.std()).clamp(0, 255).byte()
 
 
 def fine(x):
@@ -37,10 +43,17 @@ def test_a_turned_camera_is_found():
     assert PatientLook(crops(60, 2), crops(60, 1), 4.0).turn == pytest.approx(0, abs=2)
 
 
-@pytest.mark.parametrize("defect", ["noise", "small", "covered"])
+DEFECTS = ["noise", "small", "covered", "half blurred"]
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
 def test_the_look_is_given_to_other_images(defect):
     def spoil(images):
         x = images.float()
+        if defect == "half blurred":
+            wide = functional.pad(x, (9,) * 4, mode="replicate")
+            x[..., :24] = functional.avg_pool2d(functional.avg_pool2d(wide, 9, 1), 11, 1)[..., :24]
+            return x.byte()
         if defect == "noise":
             return (x * 0.3 + 8 * torch.randn_like(x)).clamp(0, 255).byte()
         if defect == "small":
@@ -50,6 +63,15 @@ def test_the_look_is_given_to_other_images(defect):
         return x.byte()
 
     look = PatientLook(spoil(crops(60, 0)), crops(60, 1), 4.0)
+    assert torch.allclose(look.levels.sum(0), torch.ones(48, 48), atol=1e-4)
+    assert (look.noise > 5) == (defect == "noise")
+    assert (look.levels[-1] > 0.5).any(1).nonzero().flatten().tolist() == (
+        list(range(30, 48)) if defect == "covered" else []
+    )
+    assert set(look.pixels.tolist()) == ({11} if defect == "small" else {0})
+    sharp = look.levels[0] > 0.5
+    assert sharp[:, 30:].all() == (defect in ("noise", "small", "half blurred"))
+    assert sharp[:, :18].any() == (defect != "half blurred")
     plain = crops(60, 3)
     wanted, got = standardise(spoil(plain).float(), 4.0), look(plain.float())
     assert got.shape == plain.shape
@@ -67,6 +89,18 @@ def test_the_usual_look_changes_little():
     images = crops(30, 2).float()
     kept = (look(images) * standardise(images, 4.0)).mean((1, 2, 3))
     assert kept.mean() > 0.8  # correlation
+
+
+def test_the_same_images_have_the_same_look():
+    own, base, images = crops(30, 0), crops(30, 1), crops(5, 2).float()
+    before = torch.get_rng_state()
+    looks = [PatientLook(own, base, 4.0) for _ in range(2)]
+    assert torch.equal(before, torch.get_rng_state())
+    given = []
+    for look in looks:
+        torch.manual_seed(3)
+        given.append(look(images))
+    assert torch.equal(*given)
 
 
 def test_single_image_and_flat_image_do_no_harm():
