@@ -1,4 +1,5 @@
 import csv
+import importlib.util
 import os
 from pathlib import Path
 
@@ -54,3 +55,12 @@ def fer_plus():
     if not (root / "fer2013plus" / "labels.csv").is_file():
         pytest.skip("FER+ is not here; EMOTION_PERCEPTION_DATA names the folder that holds it")
     return root / "fer2013plus"
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A photo, BGR (512, 512, 3), with one face."""
+    spec = importlib.util.find_spec("skimage")
+    if spec is None:
+        pytest.skip("skimage, which carries the photo, is not installed")
+    return cv2.imread(str(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"))

@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,15 +8,6 @@ from emotion_perception.training.capture_crop import cut_crop, encode_crop
 from emotion_perception.training.face_finder import FaceFinder
 
 FRAMING = FacePreprocessing()
-
-
-@pytest.fixture(scope="module")
-def photo():
-    """A photo, BGR (512, 512, 3), with one face."""
-    spec = importlib.util.find_spec("skimage")
-    if spec is None:
-        pytest.skip("skimage, which carries the photo, is not installed")
-    return cv2.imread(str(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -26,15 +25,6 @@ def cache(tmp_path, monkeypatch):
     """A cache of this test alone."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "emotion_perception"
-
-
-@pytest.fixture(scope="module")
-def photo():
-    """A photo, BGR (512, 512, 3), with one face."""
-    spec = importlib.util.find_spec("skimage")
-    if spec is None:
-        pytest.skip("skimage, which carries the photo, is not installed")
-    return cv2.imread(str(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"))
 
 
 @pytest.fixture(scope="module")

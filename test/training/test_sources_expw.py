@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,15 +9,11 @@ from emotion_perception.valence.labels import DROPPED, POSITIVE
 
 
 @pytest.fixture
-def expw(tmp_path, monkeypatch):
+def expw(tmp_path, monkeypatch, photo):
     """One photograph in ExpW's layout, its face named twice with different expressions."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "expw"
     (root / "Images").mkdir(parents=True)
-    spec = importlib.util.find_spec("skimage")
-    if spec is None:
-        pytest.skip("scikit-image, which carries the photo, is not installed")
-    photo = cv2.imread(str(Path(spec.submodule_search_locations[0]) / "data/astronaut.png"))
     cv2.imwrite(str(root / "Images" / "one.jpg"), photo)
     box = "60 170 275 180"  # top left right bottom
     (root / "label.lst").write_text(f"one.jpg 0 {box} 80.5 3\none.jpg 1 {box} 20.0 5\n")
