@@ -286,7 +286,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of images")
     parser.add_argument("--set", nargs="+", type=_setting, default=[], metavar="FIELD=VALUE",
-                        help="settings of the adaptation, e.g. look_percentage=0")  # fmt: skip
+                        help="settings of the adaptation, e.g. look_images=0")  # fmt: skip
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
     chosen = parser.parse_args()
     chosen.set = dict(chosen.set)
