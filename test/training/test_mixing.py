@@ -14,12 +14,19 @@ def test_the_likelier_answers_win():
 
 
 def test_classes_count_alike():
-    # Nine images of one class win a nat each, one of another loses three.
+    # The second is surer of nine images of one class and wrong of the one of another.
     labels = np.array([0] * 9 + [1])
-    first = np.zeros((10, 3), np.float32)
+    first = np.eye(3, dtype=np.float32)[labels]
     second = np.tile(np.array([4.0, 0, 0], np.float32), (10, 1))
     assert best_mix(np.stack([first, second]), labels[:9]) == 1
     assert best_mix(np.stack([first, second]), labels) == 0
+
+
+def test_how_sure_it_is_does_not_matter():
+    right, wrong = np.array([2.0, 0, 0], np.float32), np.array([0, 2.0, 0], np.float32)
+    careful = np.stack([right, right, right, wrong])
+    better = 30 * np.stack([right, right, right, right + 0.9 * wrong])
+    assert best_mix(np.stack([careful, better]), np.zeros(4, np.int64)) == 1
 
 
 def test_a_fold_does_not_choose_for_itself():
