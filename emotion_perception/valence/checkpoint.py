@@ -147,7 +147,8 @@ def record_figures(checkpoint: Checkpoint, name: str, figures: dict[str, Any]) -
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that nobody ever sees half of it."""
+    """Write a text file so that nobody ever sees half of it; a symbolic link stays one."""
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")

@@ -41,6 +41,17 @@ def test_figures_can_be_recorded(checkpoint_dir):
     assert again.name == "tiny"
 
 
+def test_figures_reach_the_card_behind_a_symbolic_link(checkpoint_dir, tmp_path):
+    """A symlinked install has links; the package's own card is the one that ships."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for file in checkpoint_dir.iterdir():
+        (linked / file.name).symlink_to(file)
+    record_figures(load_checkpoint(linked), "somewhere", {"accuracy": 0.5})
+    assert (linked / "card.json").is_symlink()
+    assert load_checkpoint(checkpoint_dir).figures["somewhere"] == {"accuracy": 0.5}
+
+
 def test_onnx_and_torch_agree(checkpoint_dir):
     checkpoint = load_checkpoint(checkpoint_dir)
     batch = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
