@@ -164,7 +164,7 @@ def _fit(
         trainer.fit(module, data)
     network: nn.Module = module.network.cpu().float().eval()
     if not all(value.isfinite().all() for value in network.state_dict().values()):
-        raise ValueError(f"the training diverged; choose a smaller --lr than {module.lr:g}")
+        raise ValueError(f"the training diverged; {module.remedy}")
     return network
 
 
@@ -226,6 +226,7 @@ class _FrozenStatistics(lightning.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.options, self.min_std, self.lr = options, min_std, lr
+        self.remedy = f"choose a smaller --lr than {lr:g}"
 
     def on_train_epoch_start(self) -> None:
         """Keep the statistics of normalisation: a hundred images give worse ones."""
@@ -268,6 +269,7 @@ class LookModule(_FrozenStatistics):
         self, network: nn.Module, look: PatientLook, options: Adaptation, min_std: float
     ) -> None:
         super().__init__(network, options, min_std, options.look_lr)
+        self.remedy = "--look-images 0 leaves out the part in which it did"
         self.look = look
 
     def training_step(self, batch: list[Tensor], _index: int) -> Tensor:

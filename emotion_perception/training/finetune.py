@@ -210,7 +210,7 @@ class _Runs:
         The look is that of all images, the held out ones too, but of no label.
         """
         adaptation = self.options.adaptation
-        if self.replay is None or not adaptation.look_percentage:
+        if self.replay is None or not adaptation.base_percentage * adaptation.look_percentage:
             return
         own = _tensors(everything)[0]
         some = np.random.default_rng(self.options.seed).permutation(len(self.replay[0]))

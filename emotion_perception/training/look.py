@@ -61,7 +61,8 @@ class PatientLook:
 
     Attributes:
         turn: how the patient's mean face is turned against that of the base, degrees.
-        pixels: side in pixels with which each of the patient's faces was seen; 48 and more is 0.
+        pixels: side in pixels with which each of the patient's faces was seen, the largest of
+            _PIXELS at most; 0 where nothing is lost.
         noise: standard deviation, grey levels of a well-lit crop.
         levels: float (L, S, S), how much of each place comes from each of _BLURS and, last, from
             the cover; their sum is 1.
@@ -118,7 +119,7 @@ class PatientLook:
         """Move to the cover what has no detail and is no blurred face either.
 
         What covers has one pattern, brighter or darker as a whole from image to image; a blurred
-        face has not.
+        face has not. Only the first such place is taken.
 
         Returns:
             The standard deviation of its brightness from image to image.

@@ -360,12 +360,12 @@ def _module(
         module.network.load_pretrained(pretrained, standardise(some, options.preprocessing.min_std))
     if start_from is not None:
         saved = torch.load(start_from, map_location="cpu", weights_only=True)
-        state, known = saved["state_dict"], saved["hyper_parameters"]["network"]
         try:
+            state, known = saved["state_dict"], saved["hyper_parameters"]["network"]
             if isinstance(module.network, ValenceNet) and known["name"] == options.network:
                 state = narrow(state, ValenceNet(**known["arguments"]).arguments, module.network)
             module.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{start_from}: the state of another architecture: {error}") from error
     return module.to(memory_format=torch.channels_last)
 

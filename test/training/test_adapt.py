@@ -133,6 +133,14 @@ def test_divergence_is_told(base, own):
         adapt(base, own, None, options, min_std=4.0, seed=0, device="cpu")
 
 
+def test_divergence_while_the_look_is_learned_names_its_own_option(base, own):
+    replay = tensors(drawn_faces(200, seed=1))
+    look = PatientLook(own[0], replay[0], 4.0)
+    options = Adaptation(look_images=400, look_lr=1e30)
+    with pytest.raises(ValueError, match="diverged; --look-images 0"):
+        adapt_to_look(base, look, replay, options, min_std=4.0, seed=0, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("batch", "percent", "count"),
     [(32, 75, 24), (32, 0, 0), (32, 100, 32), (32, 1, 1), (32, 99.9, 31), (1, 50, 0), (3, 50, 2)],

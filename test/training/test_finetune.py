@@ -150,6 +150,33 @@ def test_a_killed_run_goes_on_to_the_same_figures(base, own, replay, others, tmp
     np.testing.assert_array_equal(first.tuned, second.tuned)
 
 
+@pytest.mark.parametrize(
+    ("changed", "times"),
+    [({}, 1), ({"look_images": 0}, 0), ({"look_percentage": 0}, 0), ({"base_percentage": 0}, 0)],
+)
+def test_the_look_is_learned_once_and_all_folds_start_from_it(
+    base, own, replay, tmp_path, monkeypatch, changed, times
+):
+    learned, started = [], []
+    look, adapt = module.adapt_to_look, module.adapt
+
+    def looked(*arguments, **options):
+        learned.append(look(*arguments, **options))
+        return learned[-1]
+
+    def adapted(network, *arguments, **options):
+        started.append(network)
+        return adapt(network, *arguments, **options)
+
+    monkeypatch.setattr(module, "adapt_to_look", looked)
+    monkeypatch.setattr(module, "adapt", adapted)
+    options = replace(QUICK, adaptation=replace(QUICK.adaptation, **changed))
+    finetune(base, "P-1", own, replay, tmp_path, options)
+    assert len(learned) == times
+    assert len(started) == 3  # two folds and all images
+    assert all((network in learned) == bool(times) for network in started)
+
+
 def test_only_the_same_run_can_be_resumed(base, own, replay, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no unfinished run"):
         finetune(base, "P-1", own, replay, tmp_path, QUICK, resume=True)
