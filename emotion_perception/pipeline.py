@@ -8,9 +8,11 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +22,16 @@ from emotion_perception.drawing import draw_reactions
 from emotion_perception.faces.face import Face, FaceDetector
 from emotion_perception.image.preprocess import to_grey
 from emotion_perception.models import find_model
-from emotion_perception.reaction.reaction import FaceReaction, decide, largest_face
-from emotion_perception.valence.backends import Backend, OnnxBackend, TorchBackend
-from emotion_perception.valence.calibration import softmax
-from emotion_perception.valence.checkpoint import load_checkpoint
+from emotion_perception.reaction.reaction import FaceReaction, decide
+from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions
+from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
+from emotion_perception.valence.model import ValenceModel, key_of
 
 if TYPE_CHECKING:
     from emotion_perception.window import Window
 
 BASE_MODEL = "valence-base"
+_MOST_CAMERAS: Final = 8
 
 
 class ReactionPipeline:
@@ -46,12 +49,14 @@ class ReactionPipeline:
         confidence_threshold: least calibrated probability that counts as an answer; None takes
             the one in the checkpoint's card.
         threads: processor threads for inference.
+        scene: how faces are followed and reactions smoothed.
 
     Attributes:
-        checkpoint: the weights in use.
+        model: the weights in use; may be exchanged between frames, see `load`.
         device: the device in use.
         device_warning: why the device asked for is not used, or None.
         confidence_threshold: as above; may be changed between frames.
+        enrolled: the patient to recognise, or None; may be changed between frames.
 
     Raises:
         ModelError: if a model is missing, damaged or does not fit.
@@ -68,32 +73,70 @@ class ReactionPipeline:
         detection_thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
         confidence_threshold: float | None = None,
         threads: int = 2,
+        scene: SceneOptions | None = None,
     ) -> None:
         self.device, self.device_warning = resolve_device(device)
-        self.checkpoint = load_checkpoint(Path(model) if model else find_model(BASE_MODEL))
-        self._preprocessing = self.checkpoint.preprocessing
-        on_gpu = self.device != "cpu"
-        self._backend: Backend = (
-            TorchBackend(self.checkpoint, self.device)
-            if on_gpu
-            else OnnxBackend(self.checkpoint, threads)
-        )
+        self._threads = threads
+        self.model = self.load(Path(model) if model else find_model(BASE_MODEL))
         self.detector = detector or make_mtcnn(
             self.device, min_face_size, detection_thresholds, threads
         )
-        self.confidence_threshold = (
-            self.checkpoint.confidence_threshold
-            if confidence_threshold is None
-            else confidence_threshold
-        )
+        self.confidence_threshold = confidence_threshold
+        self.enrolled: Enrolled | None = None
+        self._numbers = itertools.count(1)
+        self._options = scene or SceneOptions()
+        self._scenes: dict[str, Scene] = {}
         self._window: Window | None = None
 
-    def run(self, frame_bgr: NDArray[np.uint8], stamp: float = 0.0) -> list[FaceReaction]:
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The weights in use."""
+        return self.model.checkpoint
+
+    @property
+    def threshold(self) -> float:
+        """Least probability that counts as an answer: of the checkpoint's card unless told."""
+        return self._threshold(self.model)
+
+    def load(self, folder: Path, loaded: Mapping[str, ValenceModel] | None = None) -> ValenceModel:
+        """Load a checkpoint for this pipeline's device without using it yet.
+
+        Any thread may call this; `model` may then be set between frames.
+
+        Args:
+            folder: of the checkpoint; its files are always verified.
+            loaded: models by their key; one of them is returned if its files are the same.
+
+        Raises:
+            ModelError: if it is missing, damaged or does not fit.
+        """
+        checkpoint = load_checkpoint(folder)
+        found = loaded.get(key_of(checkpoint)) if loaded else None
+        return found or ValenceModel(checkpoint, self.device, self._threads)
+
+    def configure(self, options: SceneOptions) -> None:
+        """Follow every camera's scene anew with other options; ids are not used again."""
+        self._options = options
+        for scene in self._scenes.values():
+            scene.configure(options)
+
+    def reset(self) -> None:
+        """Forget who was there; ids are not used again."""
+        self._scenes.clear()
+
+    def run(
+        self, frame_bgr: NDArray[np.uint8], stamp: float | None = None, camera: str = ""
+    ) -> list[FaceReaction]:
         """Judge every face of a frame.
+
+        With a stamp the frames are a film: faces keep their ids, reactions are smoothed over time.
+        Without one each frame is an image of its own.
 
         Args:
             frame_bgr: uint8 BGR (H, W, 3); it is not changed.
-            stamp: time of the frame, seconds; copied to the result.
+            stamp: time of the frame, seconds. A time before that of the camera's last frame starts
+                its scene anew.
+            camera: whose frame it is; each has a scene of its own.
 
         Returns:
             One entry a face, the partner first, then by detection score; empty when nobody is
@@ -102,26 +145,28 @@ class ReactionPipeline:
         Raises:
             ValueError: if the frame is not a uint8 BGR image.
         """
+        model = self.model  # another thread may exchange it; one frame has one model
         faces = [face for face in self.detector.detect(frame_bgr) if _usable(face)]
-        if not faces:
-            return []
-        crops = [self._preprocessing.align(frame_bgr, face.landmarks) for face in faces]
-        height, width = frame_bgr.shape[:2]
-        partner = largest_face(faces, width, height)
-        reactions = []
-        for index, (face, probabilities) in enumerate(zip(faces, self._judge(crops), strict=True)):
-            reaction, reason = decide(probabilities, self.confidence_threshold)
-            reactions.append(
-                FaceReaction(
-                    face=face,
-                    probabilities=probabilities,
-                    reaction=reaction,
-                    reason=reason,
-                    stamp=stamp,
-                    is_partner=index == partner,
-                )
-            )
+        crops = [model.preprocessing.align(frame_bgr, face.landmarks) for face in faces]
+        scene = Scene(self._options) if stamp is None else self._scene(camera)
+        reactions = scene.update(
+            frame_bgr, faces, crops, stamp or 0.0, model.judge, self._threshold(model),
+            self.enrolled,
+        )  # fmt: skip
+        if stamp is None:
+            reactions = [replace(reaction, face_id="") for reaction in reactions]
         return sorted(reactions, key=lambda reaction: not reaction.is_partner)
+
+    def _threshold(self, model: ValenceModel) -> float:
+        told = self.confidence_threshold
+        return model.checkpoint.confidence_threshold if told is None else told
+
+    def _scene(self, camera: str) -> Scene:
+        scene = self._scenes.pop(camera, None) or Scene(self._options, self._numbers)
+        self._scenes[camera] = scene  # the last used is the last
+        if len(self._scenes) > _MOST_CAMERAS:
+            del self._scenes[next(iter(self._scenes))]
+        return scene
 
     def classify(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Judge ready-made face crops.
@@ -135,18 +180,18 @@ class ReactionPipeline:
         Raises:
             ValueError: for an empty crop or one of the wrong type.
         """
-        return self._judge([self._preprocessing.resize(crop) for crop in crops])
+        return self.model.judge([self.model.preprocessing.resize(crop) for crop in crops])
 
     def run_on_face(self, crop: NDArray[np.uint8], stamp: float = 0.0) -> FaceReaction:
         """Judge one ready-made face crop, uint8 BGR (H, W, 3) or grey (H, W)."""
         height, width = to_grey(crop).shape
         probabilities = self.classify([crop])[0]
-        reaction, reason = decide(probabilities, self.confidence_threshold)
+        reaction, reason = decide(probabilities, self.threshold)
         box = np.array([0, 0, width, height], np.float32)
         face = Face(box=box, score=1.0, landmarks=np.full((5, 2), np.nan, np.float32))
         return FaceReaction(
             face=face, probabilities=probabilities, reaction=reaction, reason=reason, stamp=stamp,
-            is_partner=True,
+            is_partner=True, frame_probabilities=probabilities,
         )  # fmt: skip
 
     def draw(
@@ -166,15 +211,7 @@ class ReactionPipeline:
     def warm_up(self, width: int = 640, height: int = 480) -> None:
         """Run every network once, so that the first real frame is not a slow one."""
         self.detector.detect(np.zeros((height, width, 3), np.uint8))
-        for faces in (1, 2):
-            blank = np.zeros((self._preprocessing.size,) * 2, np.uint8)
-            self._judge([blank] * faces)
-
-    def _judge(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        if not crops:
-            return np.empty((0, 3), np.float32)
-        logits = self._backend.logits(self._preprocessing.batch(crops))
-        return softmax(logits, self.checkpoint.temperature)
+        self.model.warm_up()
 
 
 def make_mtcnn(

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from emotion_perception.nodes.serving import Serving
 from emotion_perception.nodes.statistics import Snapshot
-from emotion_perception.pipeline import ReactionPipeline
 
 
 def diagnostics(
-    name: str, state: str, snapshot: Snapshot, *, silent: bool, pipeline: ReactionPipeline | None
-) -> DiagnosticArray:
+    name: str, state: str, snapshot: Snapshot, *, silent: bool, device: str,
+    serving: Serving | None,
+) -> DiagnosticArray:  # fmt: skip
     """Describe the node in one status.
 
     ERROR: active, but no images come. WARN: images come, but some of the last could not be used.
@@ -24,7 +25,8 @@ def diagnostics(
         state: lifecycle state.
         snapshot: its counters.
         silent: whether images are overdue.
-        pipeline: what is loaded, if anything.
+        device: that is used, if anything is loaded.
+        serving: who is served by which model, if anything is loaded.
     """
     level, text = DiagnosticStatus.OK, state
     if silent:
@@ -35,11 +37,13 @@ def diagnostics(
         level, text = DiagnosticStatus.WARN, snapshot.last_error
     values = {
         "state": state,
-        "model": pipeline.checkpoint.model_id if pipeline else "",
-        "device": pipeline.device if pipeline else "",
+        "model": serving.model.model_id if serving else "",
+        "patient": serving.patient_id if serving else "",
+        "device": device,
         "images received": str(snapshot.received),
         "images judged": str(snapshot.judged),
         "images dropped for a newer one": str(snapshot.dropped),
+        "images left out by max_rate": str(snapshot.skipped),
         "images too old": str(snapshot.stale),
         "bad images": str(snapshot.bad),
         "failed images": str(snapshot.failed),
@@ -56,7 +60,7 @@ def diagnostics(
         level=level,
         name=f"{name.lstrip('/')}: reaction",
         message=text,
-        hardware_id=pipeline.device if pipeline else "",
+        hardware_id=device,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
     return DiagnosticArray(status=[status])

@@ -57,6 +57,32 @@ def user_reaction(
     return message
 
 
+def face_user_reactions(
+    told: UserReaction, reactions: Sequence[FaceReaction], size: tuple[int, int]
+) -> dict[str, UserReaction]:
+    """Return what would be said of each face, if it were the partner's, by face id.
+
+    Under "" is what is said where nobody is there.
+    """
+    common = {
+        "header": told.header,
+        "model_id": told.model_id,
+        "patient_id": told.patient_id,
+        "latency": told.latency,
+    }
+    nobody = UserReaction(
+        reaction=UserReaction.UNKNOWN, reason=UserReaction.REASON_NO_FACE, **common
+    )
+    messages = {"": nobody}
+    for reaction in reactions:
+        if reaction.is_partner:
+            messages[reaction.face_id] = told
+            continue
+        messages[reaction.face_id] = UserReaction(**common)
+        _fill(messages[reaction.face_id], reaction, size)
+    return messages
+
+
 def face_reactions(
     header: Header, reactions: Sequence[FaceReaction], size: tuple[int, int], model_id: str
 ) -> FaceReactionArray:

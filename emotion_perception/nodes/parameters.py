@@ -23,6 +23,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from emotion_perception.reaction.partner import STRATEGIES
+
 Value = bool | int | float | str | list[float]
 
 
@@ -120,8 +122,30 @@ PARAMETERS: tuple[Spec, ...] = (
          Change.LIVE, low=20, high=1000),
     Spec("detection_thresholds", [0.6, 0.7, 0.7], "Scores that the three stages of MTCNN ask for.",
          Change.LIVE, low=0.01, high=0.99, length=3),
-    Spec("patient_id", "", "Pseudonym copied into every message.", Change.LIVE,
+    Spec("min_dwell", 0.3, "Seconds for which a reaction that has begun is told at least.",
+         Change.LIVE, low=0.0, high=10.0),
+    Spec("partner", "largest", "Whose reaction user_reaction tells: largest, centre, locked (stay "
+         "with one until gone), face_id (partner_face_id) or enrolled (the patient).",
+         Change.LIVE, pattern="|".join(STRATEGIES)),
+    Spec("partner_face_id", "", "Whom the strategy face_id means.", Change.LIVE,
+         pattern=r"[A-Za-z0-9_]{0,64}"),
+    Spec("partner_patience", 3.0, "Seconds for which a locked partner may be out of sight.",
+         Change.LIVE, low=0.0, high=60.0),
+    Spec("ignore_pictures", True, "Whether a face that stays exactly as it is for half a minute is "
+         "taken for a picture and not judged.", Change.LIVE),
+    Spec("max_rate", 0.0, "Frames a second that are judged at most, to save power; 0 judges all.",
+         Change.LIVE, low=0.0, high=1000.0),
+    Spec("patient_id", "", "Pseudonym of the person served, copied into every message; their "
+         "promoted model judges, if there is one.", Change.LIVE,
          pattern=r"[A-Za-z0-9_.-]{0,64}"),
+    Spec("patients", "", "Folder of the patients' models; empty means the one that "
+         "emotion-perception models uses."),
+    Spec("enrolment_key_file", "", "File with the key of the patient's enrolment; needed by the "
+         "partner enrolled."),
+    Spec("observation_log", "", "File to which each observed action is appended as a line of JSON; "
+         "empty writes nothing.", Change.LIVE),
+    Spec("ros4hri", False, "Whether faces are published on /humans/faces as ROS4HRI (REP-155) has "
+         "it; needs hri_msgs."),
 )  # fmt: skip
 
 

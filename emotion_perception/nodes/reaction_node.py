@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,36 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool
 
 from emotion_perception.faces.face import FaceDetector
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.faces.stillness import StillnessOptions
 from emotion_perception.image.decode import ImageError
 from emotion_perception.msg import FaceReactionArray, UserReaction
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
-from emotion_perception.nodes.messages import bgr_image, face_reactions, jpeg_image, user_reaction
+from emotion_perception.nodes.messages import (
+    bgr_image,
+    face_reactions,
+    face_user_reactions,
+    jpeg_image,
+    user_reaction,
+)
+from emotion_perception.nodes.observations import ObservationServer
 from emotion_perception.nodes.parameters import check_changes, declare_parameters, help_text
+from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
+from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
 from emotion_perception.nodes.worker import NewestItemWorker
 from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.reaction.partner import PartnerOptions
+from emotion_perception.reaction.scene import SceneOptions
+from emotion_perception.reaction.smoothing import SmoothingOptions
+from emotion_perception.srv import LoadPatientModel
 
 LOG_EVERY_S = 5.0
 """A fault that repeats with every image is logged this often; all are counted."""
@@ -42,6 +59,10 @@ RELIABILITY = {
     "reliable": ReliabilityPolicy.RELIABLE,
     "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
 }
+
+SCENE_PARAMETERS = frozenset(
+    {"min_dwell", "partner", "partner_face_id", "partner_patience", "ignore_pictures"}
+)
 
 # Reliability and depth are parameters of this node; these are left to the usual qos_overrides.
 OVERRIDABLE = (
@@ -56,7 +77,8 @@ class ReactionNode(LifecycleNode):
     """Judges the newest camera image; the README has its topics and parameters.
 
     Threads: the executor's runs every callback and never touches pixels; one worker, alive while
-    the node is active, decodes, judges and publishes.
+    the node is active, decodes, judges and publishes; one loads models. The model in use is
+    exchanged as a whole, between two frames.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -68,12 +90,25 @@ class ReactionNode(LifecycleNode):
         self._activated_at = 0.0
         self._last_log: dict[str, float] = {}
         self._detector_outdated = threading.Event()
+        self._scene_outdated = threading.Event()
+        self._enabled = True
+        self._last_judged = -1e9
+        self._loader: ModelLoader | None = None
+        self._serving: Serving | None = None
+        self._ros4hri: Ros4Hri | None = None
         self._reliability = ReliabilityPolicy.RELIABLE
         self._state = "unconfigured"
         for line in declare_parameters(self):
             self._statistics.count("refused", line)
             self.get_logger().error(line)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.add_post_set_parameters_callback(self._on_parameters_set)
+        self._observations = ObservationServer(
+            self, self._why_not_looking, lambda: self._parameter("observation_log"),
+            lambda line: self._refused("observation not logged", line),
+        )  # fmt: skip
+        self.create_service(LoadPatientModel, "~/load_patient_model", self._on_load_patient_model)
+        self.create_service(SetBool, "~/enable", self._on_enable)
         # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(
@@ -92,15 +127,19 @@ class ReactionNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._decode = decoder(self._parameter("decoder"))
+            if self._parameter("ros4hri") and (why := unavailable()):
+                raise ModelError(f"ros4hri: {why}")
             pipeline = self._make_pipeline()
             pipeline.warm_up()
+            loader = ModelLoader(pipeline, self._folder("model"), self._folder("patients"))
+            serving = self._first_serving(loader)
         except (ModelError, ValueError) as error:
             self._statistics.count("refused", str(error))
             self.get_logger().error(f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE
         if pipeline.device_warning:
             self.get_logger().warning(pipeline.device_warning)
-        self._pipeline = pipeline
+        self._pipeline, self._loader, self._serving = pipeline, loader, serving
         # Deep enough that what a loaded machine lost is still there to be sent again: Fast DDS
         # asks for it only every 3 s.
         answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
@@ -113,7 +152,7 @@ class ReactionNode(LifecycleNode):
         )
         self._state = "inactive"
         self.get_logger().info(
-            f"configured: model {pipeline.checkpoint.model_id} on {pipeline.device} "
+            f"configured: model {serving.model.model_id} on {pipeline.device} "
             f"in {time.monotonic() - started:.2f} s"
         )
         return TransitionCallbackReturn.SUCCESS
@@ -122,12 +161,20 @@ class ReactionNode(LifecycleNode):
         """Subscribe to the images."""
         result: TransitionCallbackReturn = super().on_activate(state)
         self._statistics.reset()
+        self._observations.forget()
+        if self._pipeline is not None:
+            self._pipeline.reset()
+        if self._parameter("ros4hri"):
+            self._ros4hri = Ros4Hri(self)
         self._activated_at = time.monotonic()
         self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
         self._reliability = RELIABILITY[self._parameter("qos_reliability")]
-        self._subscription = self._subscribe()
         self._state = "active"
-        self.get_logger().info(f"active: images from {self._subscription.topic_name}")
+        if self._enabled:
+            self._subscription = self._subscribe()
+            self.get_logger().info(f"active: images from {self._subscription.topic_name}")
+        else:
+            self.get_logger().info("active, but not looking: call ~/enable to look")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -158,12 +205,24 @@ class ReactionNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before the publishers go."""
         self._stop()
+        if self._loader is not None:
+            self._loader.close()
+        self._observations.destroy()
         super().destroy_node()
 
     # The executor's thread.
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._statistics.image_received()
+        most = self._parameter("max_rate")
+        if most > 0:
+            now = time.monotonic()
+            # A little early is on time: a camera's frames are not evenly spaced.
+            if now - self._last_judged < 0.9 / most:
+                self._statistics.count("skipped")
+                return
+            # Not `now`: what one frame was late would slow down all that follow.
+            self._last_judged = max(self._last_judged + 1 / most, now - 0.5 / most)
         if self._worker is not None and not self._worker.put(message):
             self._statistics.count("dropped")
 
@@ -172,9 +231,94 @@ class ReactionNode(LifecycleNode):
         if not result.successful:
             self._statistics.count("refused", result.reason)
             self.get_logger().warning(f"parameter refused: {result.reason}")
-        elif {p.name for p in parameters} & {"min_face_size", "detection_thresholds"}:
-            self._detector_outdated.set()
         return result
+
+    def _on_parameters_set(self, parameters: list[Parameter]) -> None:
+        names = {parameter.name for parameter in parameters}
+        if names & {"min_face_size", "detection_thresholds"}:
+            self._detector_outdated.set()
+        if names & SCENE_PARAMETERS:
+            self._scene_outdated.set()
+        if "patient_id" in names and self._loader is not None and self._serving is not None:
+            wanted = self._parameter("patient_id")
+            if wanted == self._serving.patient_id:
+                return  # set by the service below
+            if wanted and not self._loader.known(wanted):
+                self.get_logger().warning(
+                    f"patient {wanted} has no model of their own: the base model judges"
+                )
+            before = self._serving.patient_id
+
+            def take(found: Serving | ModelError) -> None:
+                if isinstance(found, Serving):
+                    self._serve(found)
+                else:
+                    self._refused("patient_id refused", str(found))
+                    self.set_parameters([Parameter("patient_id", value=before)])
+
+            self._load_then(wanted, "", take, lenient=True)
+
+    async def _on_load_patient_model(
+        self, request: LoadPatientModel.Request, response: LoadPatientModel.Response
+    ) -> LoadPatientModel.Response:
+        if self._loader is None or self._serving is None:
+            response.message = f"the node is {self._state}: configure it first"
+            return response
+        loaded: Future = Future()
+        self._load_then(request.patient_id, request.version, loaded.set_result)
+        found = await loaded
+        if isinstance(found, Serving):
+            self._serve(found)
+            if self._parameter("patient_id") != found.patient_id:
+                self.set_parameters([Parameter("patient_id", value=found.patient_id)])
+            response.success = True
+            response.message = _in_words(found)
+        else:
+            self._refused("model refused", str(found))
+            response.message = f"refused: {found}"
+        if self._serving is not None:
+            response.model_id = self._serving.model.model_id
+        return response
+
+    def _load_then(
+        self, patient_id: str, version: str, take: Callable[[Serving | ModelError], None],
+        lenient: bool = False,
+    ) -> None:  # fmt: skip
+        """Load beside, then call ``take`` in the executor's thread."""
+        assert self._loader is not None
+        self._loader.load_beside(
+            patient_id, version,
+            lambda found: self.executor.create_task(take, found) if self.executor else None,
+            lenient,
+        )  # fmt: skip
+
+    def _serve(self, serving: Serving) -> None:
+        """Judge by this model from the next frame on."""
+        self._serving = serving
+        self.get_logger().info(_in_words(serving))
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        changed, self._enabled = self._enabled != request.data, request.data
+        if changed and self._state == "active":
+            if self._enabled:
+                self._activated_at = time.monotonic()
+                self._subscription = self._subscribe()
+            else:
+                self._unsubscribe()
+                self._observations.interrupt("the node was told to stop looking")
+        looking = "looking" if self._enabled else "not looking"
+        response.success = True
+        response.message = looking if self._state == "active" else f"{looking} once active"
+        if changed:
+            self.get_logger().info(f"told by ~/enable: {response.message}")
+        return response
+
+    def _why_not_looking(self) -> str:
+        if self._state != "active":
+            return f"the node is {self._state}: activate it first"
+        if not self._enabled:
+            return "the node was told not to look: call ~/enable"
+        return ""
 
     def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
         if self._parameter("qos_reliability") == "auto":
@@ -201,14 +345,15 @@ class ReactionNode(LifecycleNode):
     def _on_timer(self) -> None:
         snapshot = self._statistics.snapshot()
         waiting = time.monotonic() - self._activated_at
-        silent = self._state == "active" and min(snapshot.image_age, waiting) > self._parameter(
-            "image_timeout"
-        )
+        looking = self._state == "active" and self._enabled
+        silent = looking and min(snapshot.image_age, waiting) > self._parameter("image_timeout")
         if silent:
             self._log_now_and_then("silent", self._why_silent())
         message = diagnostics(
-            self.get_fully_qualified_name(), self._state, snapshot, silent=silent,
-            pipeline=self._pipeline,
+            self.get_fully_qualified_name(),
+            self._state if self._enabled or self._state != "active" else "active, not looking",
+            snapshot, silent=silent, device=self._pipeline.device if self._pipeline else "",
+            serving=self._serving,
         )  # fmt: skip
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
@@ -216,8 +361,11 @@ class ReactionNode(LifecycleNode):
     # The worker's thread.
 
     def _process(self, message: Image | CompressedImage) -> None:
-        pipeline = self._pipeline
+        pipeline, serving = self._pipeline, self._serving
         assert pipeline is not None
+        assert serving is not None
+        pipeline.model = serving.model
+        pipeline.enrolled = serving.enrolled
         stamp = Time.from_msg(message.header.stamp)
         received = self.get_clock().now()
         limit = self._parameter("max_frame_age")
@@ -227,28 +375,31 @@ class ReactionNode(LifecycleNode):
         if self._detector_outdated.is_set():
             self._detector_outdated.clear()
             pipeline.detector = self._make_detector(pipeline.device)
+        if self._scene_outdated.is_set():
+            self._scene_outdated.clear()
+            pipeline.configure(self._scene_options())
         threshold = self._parameter("confidence_threshold")
-        pipeline.confidence_threshold = (
-            pipeline.checkpoint.confidence_threshold if threshold < 0 else threshold
-        )
+        pipeline.confidence_threshold = None if threshold < 0 else threshold
         try:
             frame = self._decode(message)
         except ImageError as error:
             self._statistics.count("bad", str(error))
             self._log_now_and_then("bad", f"image skipped: {error}")
             return
-        reactions = pipeline.run(frame, stamp.nanoseconds * 1e-9)
-        size = (frame.shape[1], frame.shape[0])
-        # A stamp of zero is no time: count from the arrival.
+        # A stamp of zero is no time: the arrival is.
         since = stamp if stamp.nanoseconds > 0 else received
+        seconds = since.nanoseconds * 1e-9
+        reactions = pipeline.run(frame, seconds, message.header.frame_id)
+        size = (frame.shape[1], frame.shape[0])
         latency = (self.get_clock().now() - since).nanoseconds * 1e-9
-        model_id = pipeline.checkpoint.model_id
-        self._reactions.publish(
-            user_reaction(
-                message.header, reactions, size, model_id, self._parameter("patient_id"), latency
-            )
-        )
+        model_id = serving.model.model_id
+        told = user_reaction(message.header, reactions, size, model_id, serving.patient_id, latency)
+        self._reactions.publish(told)
         self._faces.publish(face_reactions(message.header, reactions, size, model_id))
+        if self._ros4hri is not None:
+            self._ros4hri.update(message.header, reactions, size)
+        of_faces = face_user_reactions(told, reactions, size)
+        self._observations.add(seconds, reactions, of_faces, pipeline.threshold)
         self._statistics.image_judged(latency)
         raw = self._debug.get_subscription_count() > 0
         jpeg = self._debug_jpeg.get_subscription_count() > 0
@@ -278,8 +429,36 @@ class ReactionNode(LifecycleNode):
     def _parameter(self, name: str) -> Any:
         return self.get_parameter(name).value
 
+    def _refused(self, what: str, why: str) -> None:
+        self._statistics.count("refused", why)
+        self.get_logger().error(f"{what}: {why}")
+
+    def _folder(self, name: str) -> Path | None:
+        given = self._parameter(name)
+        return Path(given).expanduser() if given else None
+
+    def _first_serving(self, loader: ModelLoader) -> Serving:
+        patient_id = self._parameter("patient_id")
+        if patient_id and not loader.known(patient_id):
+            self.get_logger().warning(
+                f"patient {patient_id} has no model of their own: the base model judges"
+            )
+        return loader.load(patient_id, lenient=True)
+
+    def _scene_options(self) -> SceneOptions:
+        return SceneOptions(
+            smoothing=SmoothingOptions(dwell=self._parameter("min_dwell")),
+            partner=PartnerOptions(
+                strategy=self._parameter("partner"),
+                face_id=self._parameter("partner_face_id"),
+                patience=self._parameter("partner_patience"),
+            ),
+            stillness=StillnessOptions() if self._parameter("ignore_pictures") else None,
+        )
+
     def _make_pipeline(self) -> ReactionPipeline:
         self._detector_outdated.clear()
+        self._scene_outdated.clear()
         device = self._parameter("device")
         yunet = self._parameter("detector") == "yunet"
         return ReactionPipeline(
@@ -289,6 +468,7 @@ class ReactionNode(LifecycleNode):
             min_face_size=self._parameter("min_face_size"),
             detection_thresholds=tuple(self._parameter("detection_thresholds")),
             threads=self._parameter("threads"),
+            scene=self._scene_options(),
         )
 
     def _make_detector(self, device: str) -> FaceDetector:
@@ -340,20 +520,37 @@ class ReactionNode(LifecycleNode):
             "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
         )
 
-    def _stop(self) -> None:
+    def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
+
+    def _stop(self) -> None:
+        self._unsubscribe()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        self._observations.interrupt("the node stopped looking")
+        if self._ros4hri is not None:
+            self._ros4hri.close()
+            self._ros4hri = None
 
     def _release(self) -> None:
         self._stop()
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
         if self._pipeline is not None:
-            self._pipeline = None
+            self._pipeline = self._serving = None
             for publisher in (self._reactions, self._faces, self._debug, self._debug_jpeg):
                 self.destroy_lifecycle_publisher(publisher)
+
+
+def _in_words(serving: Serving) -> str:
+    if not serving.patient_id:
+        return f"the base model {serving.model.model_id} judges"
+    whose = f"version {serving.version}" if serving.version else "the base model"
+    return f"serving {serving.patient_id} with {whose}: {serving.model.model_id}"
 
 
 def main(args: list[str] | None = None) -> int:

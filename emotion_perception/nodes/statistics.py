@@ -21,6 +21,7 @@ class Snapshot:
         received: images that came since the node was activated.
         judged: images that were answered.
         dropped: images replaced by a newer one before anybody looked at them.
+        skipped: images that max_rate left out.
         stale: images older than max_frame_age.
         bad: images that could not be decoded.
         failed: images on which the pipeline raised an error.
@@ -36,6 +37,7 @@ class Snapshot:
     received: int
     judged: int
     dropped: int
+    skipped: int
     stale: int
     bad: int
     failed: int
@@ -69,7 +71,7 @@ class Statistics:
             self._last_error = ""
 
     def count(self, what: str, error: str = "") -> None:
-        """Count one of ``dropped``, ``stale``, ``bad``, ``failed``, ``refused``."""
+        """Count one of ``dropped``, ``skipped``, ``stale``, ``bad``, ``failed``, ``refused``."""
         with self._lock:
             self._counts[what] = self._counts.get(what, 0) + 1
             if error:
@@ -107,7 +109,8 @@ class Statistics:
                 **{
                     name: self._counts.get(name, 0)
                     for name in (
-                        "received", "judged", "dropped", "stale", "bad", "failed", "refused",
+                        "received", "judged", "dropped", "skipped", "stale", "bad", "failed",
+                        "refused",
                     )
                 },
                 rate_in=_rate(list(self._received), now),

@@ -38,12 +38,16 @@ class FaceReaction:
 
     Attributes:
         face: where it is.
-        probabilities: float32 (3,), calibrated: negative, neutral, positive; sums to 1.
+        probabilities: float32 (3,), calibrated and smoothed: negative, neutral, positive; sums to
+            1, or all zero for a face that was not judged.
         reaction: the verdict.
         reason: why the verdict is UNKNOWN, else NONE.
         stamp: time of the frame, seconds.
-        face_id: name of the track; empty while faces are not tracked.
+        face_id: name of the track; empty where a single image was judged.
         is_partner: whether this is the person that the robot interacts with.
+        frame_probabilities: float32 (3,), of this frame alone; None if the face was not judged.
+        problem: why the face could not be judged in this frame: ``small``, ``dark``, ``blurred``,
+            ``turned`` or ``picture``; empty if it was.
     """
 
     face: Face
@@ -53,6 +57,8 @@ class FaceReaction:
     stamp: float
     face_id: str = ""
     is_partner: bool = False
+    frame_probabilities: NDArray[np.float32] | None = None
+    problem: str = ""
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(CLASSES),):

@@ -1,0 +1,142 @@
+"""Whose model judges: loading, checking and exchanging it while the node runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from emotion_perception.faces.model_files import ModelError
+from emotion_perception.models import find_model
+from emotion_perception.pipeline import BASE_MODEL, ReactionPipeline
+from emotion_perception.reaction.scene import Enrolled
+from emotion_perception.training.faces import DataError
+from emotion_perception.training.promotion import decide_again
+from emotion_perception.training.registry import (
+    load_version,
+    patients,
+    patients_root,
+    read_current,
+)
+from emotion_perception.valence.model import ValenceModel
+
+_KEPT: Final = 3  # models that stay loaded, so that changing back costs nothing
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Who is served, and by which model; never changed, only exchanged as a whole.
+
+    Attributes:
+        patient_id: pseudonym, empty for nobody in particular.
+        model: what judges.
+        version: of the patient's model; empty for the base.
+        enrolled: how the patient is recognised, where that is asked for.
+    """
+
+    patient_id: str
+    model: ValenceModel
+    version: str = ""
+    enrolled: Enrolled | None = None
+
+
+class ModelLoader:
+    """Loads models beside the running node, one after another.
+
+    Args:
+        pipeline: whose device and threads they are loaded for.
+        base: folder of the base model; None for the shipped one.
+        root: of the patients' models; None for the usual place.
+    """
+
+    def __init__(self, pipeline: ReactionPipeline, base: Path | None, root: Path | None) -> None:
+        self._pipeline = pipeline
+        self._base = base
+        self._root = patients_root(root)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model loader")
+        self._loaded: OrderedDict[str, ValenceModel] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(self, patient_id: str) -> bool:
+        """Whether a patient has a folder among the models; quick."""
+        return patient_id in patients(self._root)
+
+    def load(self, patient_id: str, version: str = "", *, lenient: bool = False) -> Serving:
+        """Load a patient's model and try it.
+
+        Args:
+            patient_id: pseudonym; empty for the base model.
+            version: of the patient's models; empty for the promoted one, and where none is
+                promoted the base.
+            lenient: whether somebody unknown may be served, by the base model.
+
+        Raises:
+            ModelError: if the model is missing, damaged, another patient's, or worse than the
+                base; the message says what to do.
+        """
+        if not patient_id:
+            if version:
+                raise ModelError(f"version {version!r} of whom? patient_id is empty")
+            return Serving("", self._ready(self._base or find_model(BASE_MODEL)))
+        if not self.known(patient_id):
+            if lenient:
+                return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
+            there = ", ".join(patients(self._root)) or "nobody"
+            raise ModelError(f"unknown patient {patient_id!r}: {self._root} has {there}")
+        try:
+            version = version or read_current(self._root, patient_id).version or ""
+            if not version:
+                return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
+            checkpoint = load_version(self._root, patient_id, version)
+            decision = decide_again(checkpoint)
+        except DataError as error:
+            raise ModelError(str(error)) from error
+        if not decision.allowed:
+            raise ModelError(
+                f"{patient_id} {version} is not better than the base: {'; '.join(decision.reasons)}"
+            )
+        return Serving(patient_id, self._ready(checkpoint.directory), version)
+
+    def load_beside(
+        self, patient_id: str, version: str, done: Callable[[Serving | ModelError], None],
+        lenient: bool = False,
+    ) -> None:  # fmt: skip
+        """Load in another thread; ``done`` is called there with what came of it."""
+
+        def work() -> None:
+            found: Serving | ModelError
+            try:
+                found = self.load(patient_id, version, lenient=lenient)
+            except ModelError as error:
+                found = error
+            except Exception as error:  # whatever it is, the old model stays in use
+                found = ModelError(f"{patient_id}: {type(error).__name__}: {error}")
+            done(found)
+
+        self._thread.submit(work)
+
+    def close(self) -> None:
+        """End the thread; what waits is not loaded any more."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _ready(self, folder: Path) -> ValenceModel:
+        """Return a model that has judged once; the files are verified every time."""
+        with self._lock:
+            model = self._pipeline.load(folder, self._loaded)
+            key = model.key
+            if key not in self._loaded:
+                model.warm_up()
+                blank = np.full((model.preprocessing.size,) * 2, 128, np.uint8)
+                if not np.isfinite(model.judge([blank])).all():
+                    raise ModelError(f"{folder}: its answers are not numbers")
+            self._loaded[key] = model
+            self._loaded.move_to_end(key)
+            while len(self._loaded) > _KEPT:
+                self._loaded.popitem(last=False)
+            return model

@@ -1,0 +1,207 @@
+"""What one camera sees over time: who is there, who of them is the partner, and how they react."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_perception.faces.face import Face
+from emotion_perception.faces.quality import QualityLimits, measure
+from emotion_perception.faces.stillness import Stillness, StillnessOptions
+from emotion_perception.faces.tracking import FaceTracker, Track, TrackingOptions, look_of
+from emotion_perception.reaction.partner import Candidate, PartnerChooser, PartnerOptions
+from emotion_perception.reaction.reaction import FaceReaction
+from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptions
+
+Crops = Sequence[NDArray[np.uint8]]
+Judge = Callable[[Crops], NDArray[np.float32]]
+"""Aligned grey crops (S, S) to calibrated probabilities (N, 3)."""
+
+Recognise = Callable[[NDArray[np.uint8]], float]
+"""An aligned grey crop (S, S) to its likeness to the enrolled patient, -1 to 1."""
+
+_LATE_S: Final = 0.5
+"""A stamp may be so much before the last one; more is a time that jumped."""
+
+_RECOGNISE_EVERY_S: Final = 1.0
+_RECOGNISE_FIRST: Final = 3  # frames of a new face that are all looked at
+_LIKENESS_MEMORY: Final = 0.3  # weight of a new look
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """How a scene is followed.
+
+    Attributes:
+        tracking: of faces.
+        smoothing: of reactions.
+        partner: how the partner is chosen.
+        quality: below it a face is not judged.
+        stillness: when a face is a picture; None takes every face for a person.
+    """
+
+    tracking: TrackingOptions = field(default_factory=TrackingOptions)
+    smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
+    partner: PartnerOptions = field(default_factory=PartnerOptions)
+    quality: QualityLimits = field(default_factory=QualityLimits)
+    stillness: StillnessOptions | None = field(default_factory=StillnessOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrolled:
+    """The patient to recognise.
+
+    Attributes:
+        recognise: tells how alike a face is.
+        threshold: from this likeness on it is the patient.
+    """
+
+    recognise: Recognise
+    threshold: float
+
+
+@dataclass(eq=False)
+class _Person:
+    """What is known of one track."""
+
+    filter: ReactionFilter
+    stillness: Stillness | None
+    likeness: float = math.nan
+    recognised: int = 0
+    recognised_at: float = -math.inf
+
+
+class Scene:
+    """The faces before one camera.
+
+    Not thread-safe.
+
+    Args:
+        options: how it is followed.
+        numbers: of the face ids, to share among scenes; None counts from 1.
+    """
+
+    def __init__(
+        self, options: SceneOptions | None = None, numbers: Iterator[int] | None = None
+    ) -> None:
+        self.options = options or SceneOptions()
+        self._tracker = FaceTracker(self.options.tracking, numbers)
+        self.reset()
+
+    def configure(self, options: SceneOptions) -> None:
+        """Go on with other options; who is there stays known."""
+        self.options = options
+        self._tracker.options = options.tracking
+        self._chooser = PartnerChooser(options.partner)
+        for person in self._people.values():
+            person.filter.options = options.smoothing
+            if options.stillness is None:
+                person.stillness = None
+            elif person.stillness is None:
+                person.stillness = Stillness(options.stillness)
+
+    def reset(self) -> None:
+        """Forget everybody; ids go on from where they were."""
+        self._tracker.reset()
+        self._chooser = PartnerChooser(self.options.partner)
+        self._people: dict[str, _Person] = {}
+        self._stamp = -math.inf
+
+    def update(
+        self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
+        judge: Judge, threshold: float, enrolled: Enrolled | None = None,
+    ) -> list[FaceReaction]:  # fmt: skip
+        """Take the next frame.
+
+        Args:
+            frame_bgr: uint8 BGR (H, W, 3).
+            faces: found in it.
+            crops: their aligned grey crops, uint8 (S, S).
+            stamp: its time, seconds; a jump back starts anew.
+            judge: judges crops; called once, with those that are good enough.
+            threshold: least probability that counts as an answer.
+            enrolled: the patient, if the partner is found by likeness.
+
+        Returns:
+            One entry a face, in the order of the faces.
+        """
+        if stamp < self._stamp - _LATE_S:
+            self.reset()
+        told_at = stamp
+        # A frame that comes a little late says nothing of an earlier time any more.
+        stamp = self._stamp = max(stamp, self._stamp)
+        looks = [look_of(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]
+        tracks = self._tracker.update(faces, stamp, looks)
+        known = {track.face_id for track in self._tracker.tracks}
+        self._people = {name: person for name, person in self._people.items() if name in known}
+        problems = []
+        for track, face, crop in zip(tracks, faces, crops, strict=True):
+            person = self._people.setdefault(track.face_id, self._person())
+            problem = measure(face, crop).problem(self.options.quality)
+            if person.stillness is not None and person.stillness.update(crop, stamp):
+                problem = "picture"
+            if enrolled is not None and not problem:
+                _recognise(person, crop, stamp, enrolled)
+            problems.append(problem)
+        good = [index for index, problem in enumerate(problems) if not problem]
+        judged = dict(zip(good, judge([crops[index] for index in good]), strict=True))
+        height, width = frame_bgr.shape[:2]
+        partner = self._chooser.choose(
+            [
+                self._candidate(track, problem, width, height, enrolled)
+                for track, problem in zip(tracks, problems, strict=True)
+            ],
+            stamp,
+        )
+        result = []
+        for index, (track, face) in enumerate(zip(tracks, faces, strict=True)):
+            own = judged.get(index)
+            told, reaction, reason = self._people[track.face_id].filter.update(
+                own, stamp, threshold
+            )
+            result.append(
+                FaceReaction(
+                    face=face, probabilities=told, reaction=reaction, reason=reason, stamp=told_at,
+                    face_id=track.face_id, is_partner=track.face_id == partner,
+                    frame_probabilities=own, problem=problems[index],
+                )
+            )  # fmt: skip
+        return result
+
+    def _person(self) -> _Person:
+        stillness = self.options.stillness
+        return _Person(
+            ReactionFilter(self.options.smoothing), Stillness(stillness) if stillness else None
+        )
+
+    def _candidate(
+        self, track: Track, problem: str, width: int, height: int, enrolled: Enrolled | None
+    ) -> Candidate:
+        x1, y1, x2, y2 = (float(value) for value in track.face.box)
+        inside = (min(x2, width) - max(x1, 0)) * (min(y2, height) - max(y1, 0))
+        likeness = self._people[track.face_id].likeness
+        return Candidate(
+            face_id=track.face_id,
+            area=max(inside, 0.0),
+            offset=abs((x1 + x2) / width - 1),
+            alive=problem != "picture",
+            likeness=likeness,
+            is_patient=enrolled is not None and likeness >= enrolled.threshold,
+        )
+
+
+def _recognise(person: _Person, crop: NDArray[np.uint8], stamp: float, enrolled: Enrolled) -> None:
+    """Look again at who it is: at each of the first frames, then now and then."""
+    if person.recognised >= _RECOGNISE_FIRST and stamp - person.recognised_at < _RECOGNISE_EVERY_S:
+        return
+    found = enrolled.recognise(crop)
+    person.recognised += 1
+    person.recognised_at = stamp
+    weight = max(1 / person.recognised, _LIKENESS_MEMORY)
+    before = 0.0 if math.isnan(person.likeness) else person.likeness
+    person.likeness = before + weight * (found - before)

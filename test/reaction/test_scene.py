@@ -1,0 +1,106 @@
+"""The scene behind the pipeline, on frames with real faces."""
+
+import numpy as np
+import pytest
+
+from emotion_perception.faces.stillness import StillnessOptions
+from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
+from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.reaction.partner import PartnerOptions
+from emotion_perception.reaction.reaction import Reaction, Reason
+from emotion_perception.reaction.scene import Enrolled, SceneOptions
+
+
+@pytest.fixture
+def pipeline():
+    return ReactionPipeline(threads=1)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    pytest.importorskip("matplotlib")
+    start, end = DEMO_SPANS[0][:2]
+    return list(demo_frames(5.0))[int((start + end) / 2 * 5)]
+
+
+def test_a_film_has_ids_and_an_image_has_none(pipeline, frame):
+    assert pipeline.run(frame)[0].face_id == ""
+    assert [pipeline.run(frame, t / 10)[0].face_id for t in range(3)] == ["f1"] * 3
+    pipeline.reset()
+    assert pipeline.run(frame, 0.5)[0].face_id == "f2"
+
+
+def test_each_camera_has_a_scene_of_its_own_and_no_id_twice(pipeline, frame):
+    mirrored = np.ascontiguousarray(frame[:, ::-1])
+    for t in range(4):
+        left = pipeline.run(frame, 10 + t / 10, "left")[0].face_id
+        # Another clock: frames that alternate must not start the other's scene anew.
+        right = pipeline.run(mirrored, 5 + t / 10, "right")[0].face_id
+        assert (left, right) == ("f1", "f2")
+    for number in range(20):  # not more scenes than cameras a robot has
+        pipeline.run(frame, 0.0, f"camera {number}")
+    assert len(pipeline._scenes) <= 8
+
+
+def test_a_late_frame_is_no_jump_and_a_bag_that_starts_over_is_one(pipeline, frame):
+    assert pipeline.run(frame, 10.0)[0].face_id == "f1"
+    late = pipeline.run(frame, 9.9)[0]
+    assert (late.face_id, late.stamp) == ("f1", 9.9)
+    assert pipeline.run(frame, 3.0)[0].face_id == "f2"
+
+
+def test_low_quality_is_told_and_not_judged(pipeline, frame):
+    black = (frame * 0.03).astype(np.uint8)
+    face = pipeline.run(frame)[0].face
+    pipeline.detector = type("Found", (), {"detect": staticmethod(lambda _: [face])})()
+    found = pipeline.run(black, 0.0)[0]
+    assert (found.reaction, found.reason) == (Reaction.UNKNOWN, Reason.LOW_QUALITY)
+    assert found.problem == "dark"
+    assert found.frame_probabilities is None
+    assert not found.probabilities.any()
+    assert found.is_partner
+
+
+def test_a_photograph_is_not_judged_after_a_while(pipeline, frame):
+    pipeline.configure(SceneOptions(stillness=StillnessOptions(after=1.0)))
+    stamps = np.arange(0, 3, 0.25)
+    problems = [pipeline.run(frame, float(t))[0].problem for t in stamps]
+    assert problems == ["picture" if t > 1.0 else "" for t in stamps]
+    pipeline.configure(SceneOptions(stillness=None))
+    assert pipeline.run(frame, 3.0)[0].problem == ""
+
+
+def test_other_options_keep_who_is_there(pipeline, frame):
+    assert pipeline.run(frame, 0.0)[0].is_partner
+    named = PartnerOptions(strategy="face_id", face_id="f7")
+    pipeline.configure(SceneOptions(partner=named))
+    found = pipeline.run(frame, 0.1)[0]
+    assert (found.face_id, found.is_partner) == ("f1", False)
+
+
+def test_the_patient_is_found_by_likeness_and_looked_at_now_and_then(pipeline, frame):
+    pipeline.configure(SceneOptions(partner=PartnerOptions(strategy="enrolled")))
+    asked = []
+
+    def recognise(crop):
+        asked.append(crop.shape)
+        return 0.8
+
+    assert not pipeline.run(frame, 0.0)[0].is_partner  # nobody is enrolled
+    pipeline.enrolled = Enrolled(recognise=recognise, threshold=0.5)
+    for t in range(1, 30):
+        assert pipeline.run(frame, t / 10)[0].is_partner
+    assert 4 <= len(asked) <= 7
+    pipeline.enrolled = Enrolled(recognise=lambda _: 0.1, threshold=0.5)
+    for t in range(30, 130, 11):
+        stranger = pipeline.run(frame, t / 10)[0]
+    assert not stranger.is_partner
+
+
+def test_the_model_may_change_between_frames(pipeline, frame):
+    before = pipeline.run(frame, 0.0)[0]
+    pipeline.model = pipeline.load(pipeline.checkpoint.directory)
+    after = pipeline.run(frame, 0.1)[0]
+    assert after.face_id == before.face_id
+    known = {pipeline.model.key: pipeline.model}
+    assert pipeline.load(pipeline.checkpoint.directory, known) is pipeline.model

@@ -1,0 +1,325 @@
+"""ObserveReaction, patients' models and ~/enable on the real node, with real frames over DDS."""
+
+import json
+import threading
+import time
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
+pytest.importorskip("emotion_perception.action", reason="the package is not built")
+
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration, Time
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+
+from emotion_perception.action import ObserveReaction
+from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
+from emotion_perception.msg import UserReaction
+from emotion_perception.nodes.messages import bgr_image
+from emotion_perception.nodes.reaction_node import ReactionNode
+from emotion_perception.srv import LoadPatientModel
+
+RATE = 10.0
+Result = ObserveReaction.Result
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Smiling, nobody, and another person who does not smile; as messages' pixels, 640x480."""
+    pytest.importorskip("matplotlib")
+    every = list(demo_frames(5.0))
+    chosen = {}
+    for name, (start, end, *_) in zip(("smile", "nobody", "other"), DEMO_SPANS, strict=False):
+        chosen[name] = every[int((start + end) / 2 * 5)]
+    return chosen
+
+
+class Robot:
+    """The node, a camera that never stops, and an action client, on one executor."""
+
+    def __init__(self, frames, parameters=(), arguments=()):
+        overrides = [Parameter(name, value=value) for name, value in parameters]
+        self.node = ReactionNode(parameter_overrides=overrides, cli_args=list(arguments))
+        self.other = rclpy.create_node("other")
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.other)
+        self.frames = frames
+        self.shown = "smile"
+        self.stamp = None
+        self.camera = self.other.create_publisher(Image, "image_raw", 2)
+        self.reactions, self.feedback = [], []
+        self.other.create_subscription(UserReaction, "user_reaction", self.reactions.append, 50)
+        self.client = ActionClient(self.other, ObserveReaction, "reaction_node/observe_reaction")
+        self.enable = self.other.create_client(SetBool, "reaction_node/enable")
+        self.load = self.other.create_client(LoadPatientModel, "reaction_node/load_patient_model")
+        self.other.create_timer(1 / RATE, self._show)
+        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.thread.start()
+
+    def start(self):
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        assert wait(lambda: self.reactions)
+        return self
+
+    def _show(self):
+        if self.shown is None:
+            return
+        stamp = self.other.get_clock().now().to_msg() if self.stamp is None else self.stamp()
+        self.camera.publish(bgr_image(Header(stamp=stamp, frame_id="c"), self.frames[self.shown]))
+
+    def send(self, **fields):
+        assert self.client.wait_for_server(10.0)
+        goal = ObserveReaction.Goal(action_id="joke", **fields)
+        handle = until(self.client.send_goal_async(goal, self.feedback.append))
+        assert handle.accepted
+        return handle
+
+    def observe(self, **fields):
+        answer = until(self.send(**fields).get_result_async(), 30.0)
+        return answer.status, answer.result
+
+    def call(self, client, request):
+        assert client.wait_for_service(10.0)
+        return until(client.call_async(request))
+
+    def close(self):
+        self.executor.shutdown()
+        self.thread.join()
+        self.node.destroy_node()
+        self.other.destroy_node()
+
+
+def until(future, seconds=15.0):
+    assert wait(future.done, seconds), "no answer"
+    return future.result()
+
+
+def wait(predicate, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if predicate():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def seconds(value):
+    return Duration(sec=int(value), nanosec=int(value % 1 * 1e9))
+
+
+@pytest.fixture
+def robot(domain_id, frames):
+    rclpy.init(domain_id=domain_id)
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Robot(frames, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    rclpy.shutdown()
+
+
+def test_a_smile_that_stays_is_positive_without_a_change(robot, tmp_path):
+    log = tmp_path / "log.jsonl"
+    r = robot([("observation_log", str(log))]).start()
+    assert wait(lambda: len(r.reactions) > 25)
+    status, result = r.observe(window=seconds(2))
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.outcome == Result.OUTCOME_OBSERVED
+    assert result.action_id == "joke"
+    assert result.verdict.reaction == UserReaction.POSITIVE
+    assert result.verdict.model_id == r.reactions[-1].model_id
+    assert result.verdict.face_id == r.reactions[-1].face_id != ""
+    assert abs(result.change) < 0.2
+    assert result.change_low <= result.change <= result.change_high
+    assert result.onset != result.onset  # NaN: there was none
+    assert sum(result.response) == pytest.approx(1, abs=1e-4)
+    assert result.response_frames >= 10
+    assert result.baseline_frames >= 10
+    assert "received positively" in result.text
+    assert r.feedback
+    assert r.feedback[-1].feedback.response_frames > 0
+    line = json.loads(log.read_text())
+    assert (line["action_id"], line["reaction"]) == ("joke", "POSITIVE")
+    assert line["response_frames"] == result.response_frames
+    assert line["onset"] is None
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_nobody_there_aborts_with_a_reason(robot):
+    r = robot().start()
+    r.shown = "nobody"
+    assert wait(lambda: r.reactions[-1].reason == UserReaction.REASON_NO_FACE)
+    time.sleep(1.6)
+    status, result = r.observe(window=seconds(1))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.outcome == Result.OUTCOME_NO_FACE
+    assert result.verdict.reaction == UserReaction.UNKNOWN
+    assert "nobody" in result.text
+
+
+def test_the_person_leaves(robot):
+    r = robot().start()
+    handle = r.send(window=seconds(3))
+    time.sleep(0.4)
+    r.shown = "nobody"
+    answer = until(handle.get_result_async(), 20)
+    assert answer.status == GoalStatus.STATUS_ABORTED
+    assert answer.result.outcome == Result.OUTCOME_LEFT
+    assert "left" in answer.result.text
+
+
+def test_several_at_once_and_cancel(robot):
+    r = robot().start()
+    long = r.send(window=seconds(60))
+    short = r.send(window=seconds(1))
+    assert until(short.get_result_async(), 20).status == GoalStatus.STATUS_SUCCEEDED
+    result = long.get_result_async()
+    until(long.cancel_goal_async())
+    answer = until(result)
+    assert answer.status == GoalStatus.STATUS_CANCELED
+    # What was seen until then is told all the same.
+    assert answer.result.response_frames > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"window": Duration(sec=-1)}, "window: expected 0.5 to 120 s"),
+        ({"window": Duration(sec=2_000_000_000)}, "window: expected"),
+        ({"baseline": Duration(sec=-3, nanosec=5)}, "baseline: expected"),
+        ({"baseline": Duration(sec=31)}, "baseline: expected 0.5 to 30 s"),
+        ({"start": Time(sec=-5)}, "start: expected"),
+    ],
+)
+def test_bad_goals_are_answered_and_change_nothing(robot, fields, words):
+    r = robot().start()
+    status, result = r.observe(**fields)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.outcome == Result.OUTCOME_REFUSED
+    assert words in result.text
+    assert r.observe(window=seconds(1))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_a_face_that_was_never_there(robot):
+    r = robot().start()
+    status, result = r.observe(window=seconds(1), face_id="f99")
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.outcome == Result.OUTCOME_NO_FACE
+
+
+def test_an_inactive_node_answers(robot):
+    r = robot()
+    status, result = r.observe()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert "unconfigured" in result.text
+
+
+def test_deactivating_ends_the_goal(robot):
+    r = robot().start()
+    handle = r.send(window=seconds(60))
+    result = handle.get_result_async()
+    time.sleep(0.3)
+    assert r.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    answer = until(result)
+    assert answer.status == GoalStatus.STATUS_ABORTED
+    assert answer.result.outcome == Result.OUTCOME_INTERRUPTED
+    assert "stopped looking" in answer.result.text
+
+
+def test_time_that_jumps_back_interrupts_and_the_node_goes_on(robot):
+    r = robot().start()
+    first = r.reactions[-1].face_id
+    handle = r.send(window=seconds(60))
+    result = handle.get_result_async()
+    time.sleep(0.3)
+    started = time.monotonic()
+
+    def old():
+        passed = time.monotonic() - started
+        return Time(sec=1000 + int(passed), nanosec=int(passed % 1 * 1e9))
+
+    r.stamp = old
+    answer = until(result)
+    assert answer.result.outcome == Result.OUTCOME_INTERRUPTED
+    assert "jumped back" in answer.result.text
+    assert wait(lambda: r.reactions[-1].header.stamp.sec < 2000)
+    assert r.reactions[-1].face_id not in ("", first)  # ids are never used again
+    # The recording's own clock is understood.
+    time.sleep(1.5)
+    assert r.observe(window=seconds(1))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_stamps_of_zero_are_taken_as_now(robot):
+    r = robot()
+    r.stamp = Time
+    r.start()
+    assert wait(lambda: len(r.reactions) > 15)
+    assert r.reactions[-1].reaction == UserReaction.POSITIVE
+    assert r.reactions[-1].face_id == r.reactions[3].face_id
+    assert r.observe(window=seconds(1))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_enable_stops_and_starts_looking(robot):
+    r = robot().start()
+    model = r.reactions[-1].model_id
+    answer = r.call(r.enable, SetBool.Request(data=False))
+    assert answer.success
+    assert answer.message == "not looking"
+    assert wait(lambda: r.camera.get_subscription_count() == 0)
+    time.sleep(0.3)
+    seen = len(r.reactions)
+    time.sleep(0.5)
+    assert len(r.reactions) == seen
+    assert r.observe()[1].text == "the node was told not to look: call ~/enable"
+    assert r.call(r.enable, SetBool.Request(data=True)).success
+    assert wait(lambda: len(r.reactions) > seen)
+    assert r.reactions[-1].model_id == model
+
+
+def test_max_rate_saves_power(robot):
+    r = robot([("max_rate", 4.0)]).start()
+    seen = len(r.reactions)
+    time.sleep(3.0)
+    assert 9 <= len(r.reactions) - seen <= 15
+
+
+def test_unknown_patients_are_refused_and_the_old_model_stays(robot, tmp_path):
+    r = robot([("patients", str(tmp_path))]).start()
+    model = r.reactions[-1].model_id
+    answer = r.call(r.load, LoadPatientModel.Request(patient_id="P-404"))
+    assert not answer.success
+    assert "unknown patient 'P-404'" in answer.message
+    assert answer.model_id == model
+    answer = r.call(r.load, LoadPatientModel.Request(version="0001"))
+    assert not answer.success
+    assert "of whom" in answer.message
+    assert r.call(r.load, LoadPatientModel.Request()).success
+
+
+def test_partner_can_be_named_while_running(robot):
+    r = robot().start()
+    face = r.reactions[-1].face_id
+    parameters = [
+        Parameter("partner", value="face_id"),
+        Parameter("partner_face_id", value="f99"),
+    ]
+    assert r.node.set_parameters_atomically(parameters).successful
+    assert wait(lambda: r.reactions[-1].reason == UserReaction.REASON_NO_FACE)
+    r.node.set_parameters([Parameter("partner_face_id", value=face)])
+    assert wait(lambda: r.reactions[-1].face_id == face)
+    refused = r.node.set_parameters([Parameter("partner", value="tallest")])[0]
+    assert not refused.successful
+    assert "largest" in refused.reason
