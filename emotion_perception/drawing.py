@@ -48,11 +48,14 @@ def _draw_face(canvas: NDArray[np.uint8], reaction: FaceReaction, scale: float) 
     cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
     label = reaction.reaction.name
     if reaction.reaction == Reaction.UNKNOWN:
-        label += f" ({reaction.reason.name.lower().replace('_', ' ')})"
+        why = reaction.problem or reaction.reason.name.lower().replace("_", " ")
+        label += f" ({why})"
     else:
         label += f" {reaction.confidence:.0%}"
     if reaction.face_id:
         label = f"{reaction.face_id}  {label}"
+    if reaction.is_partner and reaction.face_id:
+        label = f"partner {label}"
     # Above the box, or inside it where there is no room.
     line = int(20 * scale)
     top = y1 - line if y1 >= line else max(y1, 0)

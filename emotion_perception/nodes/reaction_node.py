@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +165,10 @@ class ReactionNode(LifecycleNode):
         self._observations.forget()
         if self._pipeline is not None:
             self._pipeline.reset()
-        if self._parameter("ros4hri"):
-            self._ros4hri = Ros4Hri(self)
         self._activated_at = time.monotonic()
-        self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
-        self._reliability = RELIABILITY[self._parameter("qos_reliability")]
         self._state = "active"
         if self._enabled:
-            self._subscription = self._subscribe()
+            self._look()
             self.get_logger().info(f"active: images from {self._subscription.topic_name}")
         else:
             self.get_logger().info("active, but not looking: call ~/enable to look")
@@ -247,6 +244,9 @@ class ReactionNode(LifecycleNode):
                 self.get_logger().warning(
                     f"patient {wanted} has no model of their own: the base model judges"
                 )
+                if not self._serving.version:  # nothing to load
+                    self._serve(replace(self._serving, patient_id=wanted, enrolled=None))
+                    return
             before = self._serving.patient_id
 
             def take(found: Serving | ModelError) -> None:
@@ -302,10 +302,9 @@ class ReactionNode(LifecycleNode):
         if changed and self._state == "active":
             if self._enabled:
                 self._activated_at = time.monotonic()
-                self._subscription = self._subscribe()
+                self._look()
             else:
-                self._unsubscribe()
-                self._observations.interrupt("the node was told to stop looking")
+                self._stop("the node was told to stop looking")
         looking = "looking" if self._enabled else "not looking"
         response.success = True
         response.message = looking if self._state == "active" else f"{looking} once active"
@@ -520,17 +519,21 @@ class ReactionNode(LifecycleNode):
             "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
         )
 
-    def _unsubscribe(self) -> None:
+    def _look(self) -> None:
+        if self._parameter("ros4hri"):
+            self._ros4hri = Ros4Hri(self)
+        self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
+        self._reliability = RELIABILITY[self._parameter("qos_reliability")]
+        self._subscription = self._subscribe()
+
+    def _stop(self, why: str = "the node stopped looking") -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
-
-    def _stop(self) -> None:
-        self._unsubscribe()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-        self._observations.interrupt("the node stopped looking")
+        self._observations.interrupt(why)
         if self._ros4hri is not None:
             self._ros4hri.close()
             self._ros4hri = None

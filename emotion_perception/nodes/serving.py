@@ -24,7 +24,7 @@ from emotion_perception.training.registry import (
     patients_root,
     read_current,
 )
-from emotion_perception.valence.model import ValenceModel
+from emotion_perception.valence.model import ValenceModel, key_of
 
 _KEPT: Final = 3  # models that stay loaded, so that changing back costs nothing
 
@@ -94,6 +94,9 @@ class ModelLoader:
             if not version:
                 return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
             checkpoint = load_version(self._root, patient_id, version)
+            known = self._loaded.get(key_of(checkpoint))
+            if known is not None:  # the same files were found good before
+                return Serving(patient_id, known, version)
             decision = decide_again(checkpoint)
         except DataError as error:
             raise ModelError(str(error)) from error

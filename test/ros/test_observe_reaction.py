@@ -1,7 +1,6 @@
 """ObserveReaction, patients' models and ~/enable on the real node, with real frames over DDS."""
 
 import json
-import threading
 import time
 
 import pytest
@@ -11,109 +10,22 @@ pytest.importorskip("emotion_perception.action", reason="the package is not buil
 
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration, Time
-from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
+from robot import Robot, seconds, shown_frames, until, wait
 from std_srvs.srv import SetBool
 
 from emotion_perception.action import ObserveReaction
-from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.msg import UserReaction
-from emotion_perception.nodes.messages import bgr_image
-from emotion_perception.nodes.reaction_node import ReactionNode
 from emotion_perception.srv import LoadPatientModel
 
-RATE = 10.0
 Result = ObserveReaction.Result
 
 
 @pytest.fixture(scope="module")
 def frames():
-    """Smiling, nobody, and another person who does not smile; as messages' pixels, 640x480."""
     pytest.importorskip("matplotlib")
-    every = list(demo_frames(5.0))
-    chosen = {}
-    for name, (start, end, *_) in zip(("smile", "nobody", "other"), DEMO_SPANS, strict=False):
-        chosen[name] = every[int((start + end) / 2 * 5)]
-    return chosen
-
-
-class Robot:
-    """The node, a camera that never stops, and an action client, on one executor."""
-
-    def __init__(self, frames, parameters=(), arguments=()):
-        overrides = [Parameter(name, value=value) for name, value in parameters]
-        self.node = ReactionNode(parameter_overrides=overrides, cli_args=list(arguments))
-        self.other = rclpy.create_node("other")
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.other)
-        self.frames = frames
-        self.shown = "smile"
-        self.stamp = None
-        self.camera = self.other.create_publisher(Image, "image_raw", 2)
-        self.reactions, self.feedback = [], []
-        self.other.create_subscription(UserReaction, "user_reaction", self.reactions.append, 50)
-        self.client = ActionClient(self.other, ObserveReaction, "reaction_node/observe_reaction")
-        self.enable = self.other.create_client(SetBool, "reaction_node/enable")
-        self.load = self.other.create_client(LoadPatientModel, "reaction_node/load_patient_model")
-        self.other.create_timer(1 / RATE, self._show)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
-
-    def start(self):
-        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        assert wait(lambda: self.reactions)
-        return self
-
-    def _show(self):
-        if self.shown is None:
-            return
-        stamp = self.other.get_clock().now().to_msg() if self.stamp is None else self.stamp()
-        self.camera.publish(bgr_image(Header(stamp=stamp, frame_id="c"), self.frames[self.shown]))
-
-    def send(self, **fields):
-        assert self.client.wait_for_server(10.0)
-        goal = ObserveReaction.Goal(action_id="joke", **fields)
-        handle = until(self.client.send_goal_async(goal, self.feedback.append))
-        assert handle.accepted
-        return handle
-
-    def observe(self, **fields):
-        answer = until(self.send(**fields).get_result_async(), 30.0)
-        return answer.status, answer.result
-
-    def call(self, client, request):
-        assert client.wait_for_service(10.0)
-        return until(client.call_async(request))
-
-    def close(self):
-        self.executor.shutdown()
-        self.thread.join()
-        self.node.destroy_node()
-        self.other.destroy_node()
-
-
-def until(future, seconds=15.0):
-    assert wait(future.done, seconds), "no answer"
-    return future.result()
-
-
-def wait(predicate, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if predicate():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def seconds(value):
-    return Duration(sec=int(value), nanosec=int(value % 1 * 1e9))
+    return shown_frames()
 
 
 @pytest.fixture

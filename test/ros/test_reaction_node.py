@@ -55,8 +55,13 @@ class Bench:
         subscribe(UserReaction, "user_reaction", self.reactions.append, 50)
         subscribe(FaceReactionArray, "reaction_node/faces", self.faces.append, 50)
         subscribe(DiagnosticArray, "/diagnostics", lambda m: self.statuses.append(m.status[0]), 10)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._spin, daemon=True)
         self.thread.start()
+
+    def _spin(self):
+        while not self.closing.is_set():
+            self.executor.spin_once(timeout_sec=0.1)
 
     def start(self):
         assert self.node.trigger_configure() == OK
@@ -86,8 +91,10 @@ class Bench:
         return {v.key: v.value for v in self.statuses[-1].values}[key]
 
     def close(self):
-        self.executor.shutdown()
+        # Not the other way round: rclpy may hang when an executor is shut down while it spins.
+        self.closing.set()
         self.thread.join()
+        self.executor.shutdown()
         self.node.destroy_node()
         self.other.destroy_node()
 
