@@ -13,6 +13,7 @@ from emotion_perception.commands.calibrate import calibrate
 from emotion_perception.commands.capture import capture
 from emotion_perception.commands.consent import consent
 from emotion_perception.commands.display import display
+from emotion_perception.commands.enrol import enrol
 from emotion_perception.commands.evaluate import evaluate
 from emotion_perception.commands.finetune import finetune
 from emotion_perception.commands.forget import forget
@@ -48,7 +49,9 @@ def _common(
     )
 
 
-for command in (display, train, evaluate, calibrate, capture, consent, forget, relabel, finetune):
+for command in (
+    display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(models_app, name="models")
 

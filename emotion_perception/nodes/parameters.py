@@ -122,7 +122,7 @@ PARAMETERS: tuple[Spec, ...] = (
          Change.LIVE, low=20, high=1000),
     Spec("detection_thresholds", [0.6, 0.7, 0.7], "Scores that the three stages of MTCNN ask for.",
          Change.LIVE, low=0.01, high=0.99, length=3),
-    Spec("min_dwell", 0.3, "Seconds for which a reaction that has begun is told at least.",
+    Spec("min_dwell", 0.5, "Seconds for which a reaction that has begun is told at least.",
          Change.LIVE, low=0.0, high=10.0),
     Spec("partner", "largest", "Whose reaction user_reaction tells: largest, centre, locked (stay "
          "with one until gone), face_id (partner_face_id) or enrolled (the patient).",

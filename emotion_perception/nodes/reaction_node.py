@@ -13,6 +13,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -132,7 +133,11 @@ class ReactionNode(LifecycleNode):
                 raise ModelError(f"ros4hri: {why}")
             pipeline = self._make_pipeline()
             pipeline.warm_up()
-            loader = ModelLoader(pipeline, self._folder("model"), self._folder("patients"))
+            loader = ModelLoader(
+                pipeline, self._folder("model"), self._folder("patients"),
+                self._folder("enrolment_key_file"),
+                lambda: bool(self._parameter("partner") == "enrolled"),
+            )  # fmt: skip
             serving = self._first_serving(loader)
         except (ModelError, ValueError) as error:
             self._statistics.count("refused", str(error))
@@ -225,6 +230,18 @@ class ReactionNode(LifecycleNode):
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
         result = check_changes(parameters, lambda: self._pipeline is None)
+        wanted = {parameter.name: parameter.value for parameter in parameters}
+        if (
+            result.successful
+            and wanted.get("partner") == "enrolled"
+            and self._serving is not None
+            and self._serving.enrolled is None
+        ):
+            result = SetParametersResult(
+                successful=False,
+                reason="partner: enrolled needs patient_id, enrolment_key_file and an enrolment "
+                "(emotion-perception enrol) before it is asked for",
+            )
         if not result.successful:
             self._statistics.count("refused", result.reason)
             self.get_logger().warning(f"parameter refused: {result.reason}")
@@ -244,7 +261,8 @@ class ReactionNode(LifecycleNode):
                 self.get_logger().warning(
                     f"patient {wanted} has no model of their own: the base model judges"
                 )
-                if not self._serving.version:  # nothing to load
+                recognised = self._parameter("partner") == "enrolled"
+                if not (self._serving.version or recognised):  # nothing to load
                     self._serve(replace(self._serving, patient_id=wanted, enrolled=None))
                     return
             before = self._serving.patient_id

@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from emotion_perception.faces.enrolment import ENROLMENT_FILE, load_enrolment, read_key
+from emotion_perception.faces.identity import FaceIdentity
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.models import find_model
 from emotion_perception.pipeline import BASE_MODEL, ReactionPipeline
@@ -53,12 +55,20 @@ class ModelLoader:
         pipeline: whose device and threads they are loaded for.
         base: folder of the base model; None for the shipped one.
         root: of the patients' models; None for the usual place.
+        key_file: of the enrolments' key; None recognises nobody.
+        must_recognise: tells whether a patient who cannot be recognised is refused.
     """
 
-    def __init__(self, pipeline: ReactionPipeline, base: Path | None, root: Path | None) -> None:
+    def __init__(
+        self, pipeline: ReactionPipeline, base: Path | None, root: Path | None,
+        key_file: Path | None = None, must_recognise: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._pipeline = pipeline
         self._base = base
         self._root = patients_root(root)
+        self._key_file = key_file
+        self._must_recognise = must_recognise
+        self._identity: FaceIdentity | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model loader")
         self._loaded: OrderedDict[str, ValenceModel] = OrderedDict()
         self._lock = threading.Lock()
@@ -80,6 +90,10 @@ class ModelLoader:
             ModelError: if the model is missing, damaged, another patient's, or worse than the
                 base; the message says what to do.
         """
+        serving = self._load(patient_id, version, lenient)
+        return replace(serving, enrolled=self._enrolled(patient_id))
+
+    def _load(self, patient_id: str, version: str, lenient: bool) -> Serving:
         if not patient_id:
             if version:
                 raise ModelError(f"version {version!r} of whom? patient_id is empty")
@@ -127,6 +141,29 @@ class ModelLoader:
     def close(self) -> None:
         """End the thread; what waits is not loaded any more."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _enrolled(self, patient_id: str) -> Enrolled | None:
+        """Return how to recognise a patient; None where nobody asked for it."""
+        path = self._root / patient_id / ENROLMENT_FILE
+        if patient_id and self._key_file is not None and path.is_file():
+            if self._identity is None:
+                self._identity = FaceIdentity()
+            identity = self._identity
+            enrolment = load_enrolment(
+                path, read_key(self._key_file), patient=patient_id, model_id=identity.model_id
+            )
+            return Enrolled(
+                recognise=lambda crop: enrolment.likeness(identity.embed([crop])[0]),
+                threshold=enrolment.threshold,
+            )
+        if self._must_recognise():
+            missing = (
+                "patient_id is empty" if not patient_id
+                else "enrolment_key_file is empty" if self._key_file is None
+                else f"there is no {path}; emotion-perception enrol {patient_id} makes it"
+            )  # fmt: skip
+            raise ModelError(f"the partner is to be the enrolled patient, but {missing}")
+        return None
 
     def _ready(self, folder: Path) -> ValenceModel:
         """Return a model that has judged once; the files are verified every time."""

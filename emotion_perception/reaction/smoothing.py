@@ -43,12 +43,12 @@ class SmoothingOptions:
         max_gap: after so long without a look all is forgotten.
     """
 
-    stay: float = 5.0
-    evidence_rate: float = 8.0
+    stay: float = 4.0
+    evidence_rate: float = 9.0
     doubt: float = 0.05
-    temper: float = 0.55
+    temper: float = 0.58
     release: float = 0.7
-    dwell: float = 0.3
+    dwell: float = 0.5
     bridge: float = 0.25
     max_gap: float = 2.0
 

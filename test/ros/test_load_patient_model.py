@@ -166,3 +166,48 @@ def test_every_message_names_the_model_that_judged_it_and_no_frame_is_lost(robot
     dropped = r.node._statistics.snapshot().dropped
     missing = round((stamps[-1] - stamps[0]) * 10) + 1 - len(stamps)
     assert missing <= dropped + 1
+
+
+def enrol(root, patient, frame):
+    """Enrol whoever a frame shows; returns the key file."""
+    pytest.importorskip("cryptography")
+    from emotion_perception.faces.enrolment import (
+        ENROLMENT_FILE,
+        Enrolment,
+        make_key,
+        save_enrolment,
+    )
+    from emotion_perception.faces.identity import FaceIdentity
+    from emotion_perception.pipeline import ReactionPipeline
+
+    identity = FaceIdentity()
+    face = ReactionPipeline(threads=1).run(frame)[0].face
+    vectors = identity.embed([identity.framing.align(frame, face.landmarks)])
+    key_file = root.parent / "key"
+    key = make_key(key_file)
+    made = Enrolment(patient, vectors, identity.model_id, "2026-01-01", identity.threshold)
+    save_enrolment(root / patient / ENROLMENT_FILE, made, key)
+    return key_file
+
+
+def test_only_the_enrolled_patient_is_the_partner(robot, frames, tmp_path):
+    key_file = enrol(tmp_path / "patients", "P-1", frames["smile"])
+    r = robot(("patient_id", "P-1"), ("partner", "enrolled"), ("enrolment_key_file", str(key_file)))
+    assert wait(lambda: newest(r).face_id)
+    r.shown = "other"
+    assert wait(lambda: newest(r).face_id == "")
+    time.sleep(0.5)
+    assert newest(r).reason == newest(r).REASON_NO_FACE
+    # Whoever cannot be recognised is not served as long as that is asked for.
+    answer = r.call(r.load, ask(patient_id="P-2"))
+    assert not answer.success
+    assert "enrol P-2" in answer.message
+    assert newest(r).patient_id == "P-1"
+
+
+def test_enrolled_without_an_enrolment_is_refused(robot):
+    r = robot(("patient_id", "P-1"))
+    refused = r.node.set_parameters([Parameter("partner", value="enrolled")])[0]
+    assert not refused.successful
+    assert "enrolment_key_file" in refused.reason
+    assert r.node.get_parameter("partner").value == "largest"

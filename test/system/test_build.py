@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_COPIED = (".*", "__pycache__", "build", "install", "log", "demo_output", "runs", "*.egg-info")
 
 CHECK = """
+from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import FaceReaction, FaceReactionArray, UserReaction
+from emotion_perception.srv import LoadPatientModel
 import emotion_perception
 
 reaction = UserReaction()
@@ -27,6 +29,8 @@ assert UserReaction.REASON_LOW_QUALITY == 3
 assert UserReaction.REASON_NOT_LOOKED == 4
 assert len(FaceReaction().landmarks) == 10
 assert FaceReactionArray().faces == []
+assert ObserveReaction.Result().verdict.reaction == UserReaction.UNKNOWN
+assert not LoadPatientModel.Response().success
 print(emotion_perception.__file__)
 """
 
@@ -69,7 +73,7 @@ def test_colcon_build(source, options):
     assert imported.is_symlink() == bool(options)
 
     share = prefix / "share" / "emotion_perception"
-    for folder in ("config", "launch", "models"):
+    for folder in ("config", "examples", "launch", "models"):
         for file in (source / folder).rglob("*"):
             assert (share / file.relative_to(source)).exists(), file
     for executable in (source / "bin").iterdir():
