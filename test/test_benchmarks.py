@@ -99,3 +99,23 @@ def test_report_goes_between_the_markers(result_file, tmp_path):
     assert "old" not in text
     assert text.count("### Frame to reaction") == 1
     assert "the figures mean nothing" in text
+
+
+def test_tracking_of_the_reactions_benchmark(tmp_path):
+    output = tmp_path / "result.json"
+    bench("benchmarks.reactions", "--only", "tracking", "--count", "4", "--output", str(output))
+    kept = json.loads(output.read_text())["tracking"]
+    assert len(kept) == 16
+    assert all(0 <= share <= 1 for share in kept.values())
+    assert kept["crossing, 30 Hz, places and looks"] == 1
+
+
+def test_answers_of_the_node_are_timed_while_it_works(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    pytest.importorskip("emotion_perception.srv", reason="the package is not built")
+    output = tmp_path / "result.json"
+    bench("benchmarks.control", "--asks", "3", "--swaps", "6", "--output", str(output))
+    result = json.loads(output.read_text())
+    assert result["ms"]["get_parameters"]["count"] == 3
+    assert result["ms"]["load"]["count"] == 6
+    assert result["messages_that_name_another_model"] == 0
