@@ -94,4 +94,4 @@ def verify_files(directory: Path, card_name: str = "card.json") -> dict[str, Any
     return card
 
 
-_REPAIR = "restore the model folder from the repository (git checkout) or reinstall the package"
+_REPAIR = "restore the model folder; the shipped ones come with the package"

@@ -25,7 +25,13 @@ from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import String
 
 from emotion_perception.action import ObserveReaction
-from emotion_perception.nodes.parameters import Change, Spec, declare_parameters, help_text
+from emotion_perception.nodes.parameters import (
+    Change,
+    Spec,
+    declare_parameters,
+    help_text,
+    unknown_overrides,
+)
 from emotion_perception.reaction.chooser import ThompsonChooser
 from emotion_perception.reaction.reaction import Reaction
 
@@ -99,6 +105,8 @@ class JokeBehaviour(Node):
         super().__init__("joke_behaviour", **node_arguments)
         for line in declare_parameters(self, JOKE_PARAMETERS):
             self.get_logger().error(line)
+        for line in unknown_overrides(self, JOKE_PARAMETERS):
+            self.get_logger().warning(line)
         seed = self._parameter("seed")
         generator = np.random.default_rng(None if seed < 0 else seed)
         self.chooser = ThompsonChooser(tuple(JOKES), generator)

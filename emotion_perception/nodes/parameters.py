@@ -6,13 +6,16 @@ from this table or checked against it by a test.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import rclpy
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -70,6 +73,9 @@ class Spec:
                 if not (math.isfinite(number) and self.low <= number <= self.high):
                     return f"{self.name}: expected {self.low:g} to {self.high:g}, got {number}"
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
+            words = self.pattern.split("|")
+            if len(words) > 1 and all(word.replace("_", "").isalnum() for word in words):
+                return f"{self.name}: expected one of {', '.join(words)}, got {value!r}"
             return f"{self.name}: expected a match of {self.pattern}, got {value!r}"
         return None
 
@@ -165,6 +171,32 @@ def help_text(node: str, purpose: str, table: Sequence[Spec] = PARAMETERS) -> st
     return "\n".join(lines)
 
 
+def start_ros(node: str, args: list[str] | None) -> bool:
+    """Call rclpy.init; False, with the reason on standard error, where it can't read its arguments.
+
+    Left to itself the error would look like that of a node that was told to stop.
+    """
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:
+        print(f"{node}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def unknown_overrides(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[str]:
+    """Return one line for each parameter given from outside that the node does not have."""
+    names = [spec.name for spec in table]
+    lines = []
+    for name in node._parameter_overrides:  # rclpy tells of them nowhere else
+        if node.has_parameter(name) or name in names or name.startswith("qos_overrides."):
+            continue
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        lines.append(f"parameter {name}: unknown, and ignored{hint}")
+    return lines
+
+
 def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[str]:
     """Declare a table of parameters; a bad value from outside is replaced by its default.
 
@@ -174,10 +206,11 @@ def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[s
     refused = []
     for spec in table:
         try:
-            value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+            value = _declare(node, spec)
             problem = spec.problem(value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            problem = f"{spec.name}: {str(error).rpartition('Reason: ')[2]}"
+            why = str(error).rpartition("Reason: ")[2]
+            problem = why if spec.name in why else f"{spec.name}: {why}"
         if problem is not None:
             if node.has_parameter(spec.name):
                 # A read-only parameter can't be undeclared; none of those has a range or pattern.
@@ -185,6 +218,19 @@ def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[s
             node.declare_parameter(spec.name, spec.default, spec.descriptor(), ignore_override=True)
             refused.append(f"parameter {problem}; using {spec.default!r}")
     return refused
+
+
+def _declare(node: Node, spec: Spec) -> Any:
+    """Declare a parameter; a whole number is a fine value of a float one, as YAML writes it."""
+    given = node._parameter_overrides.get(spec.name)
+    if isinstance(spec.default, float) and given is not None and type(given.value) is int:
+        problem = spec.problem(given.value)
+        if problem is None:
+            descriptor = spec.descriptor()
+            return node.declare_parameter(
+                spec.name, float(given.value), descriptor, ignore_override=True
+            ).value
+    return node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
 
 
 def check_changes(

@@ -41,7 +41,13 @@ from emotion_perception.nodes.messages import (
     user_reaction,
 )
 from emotion_perception.nodes.observations import ObservationServer
-from emotion_perception.nodes.parameters import check_changes, declare_parameters, help_text
+from emotion_perception.nodes.parameters import (
+    check_changes,
+    declare_parameters,
+    help_text,
+    start_ros,
+    unknown_overrides,
+)
 from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
@@ -103,6 +109,8 @@ class ReactionNode(LifecycleNode):
         for line in declare_parameters(self):
             self._statistics.count("refused", line)
             self.get_logger().error(line)
+        for line in unknown_overrides(self):
+            self.get_logger().warning(line)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._on_parameters_set)
         self._observations = ObservationServer(
@@ -531,7 +539,10 @@ class ReactionNode(LifecycleNode):
                 and "/debug_image" not in name
             )
             seen = f"; topics with images: {', '.join(others)}" if others else ""
-            return f"{line}nobody publishes it; remap image_raw to the camera's topic{seen}"
+            return (
+                f"{line}nobody publishes it; remap image_raw to the camera's topic"
+                f" (the launch file's image_topic){seen}"
+            )
         return (
             f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
             "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
@@ -579,9 +590,10 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
         print(help_text("reaction_node", "Judges camera images and publishes user_reaction."))
         return 0
+    if not start_ros("reaction_node", args):
+        return 1
     node = None
     try:
-        rclpy.init(args=args)
         # Made first, because rclpy can't once a signal has come.
         executor = SingleThreadedExecutor()
         node = ReactionNode()

@@ -101,8 +101,9 @@ class ModelLoader:
         if not self.known(patient_id):
             if lenient:
                 return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
-            there = ", ".join(patients(self._root)) or "nobody"
-            raise ModelError(f"unknown patient {patient_id!r}: {self._root} has {there}")
+            there = ", ".join(patients(self._root))
+            holds = f"has models of {there}" if there else "holds no patients"
+            raise ModelError(f"unknown patient {patient_id!r}: {self._root} {holds}")
         try:
             version = version or read_current(self._root, patient_id).version or ""
             if not version:

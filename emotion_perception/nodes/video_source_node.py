@@ -23,7 +23,14 @@ from std_msgs.msg import Header
 from emotion_perception.image.playback import Pacer, open_any_source, timed_frames
 from emotion_perception.image.source import FrameSource, SourceError
 from emotion_perception.nodes.messages import bgr_image
-from emotion_perception.nodes.parameters import Change, Spec, declare_parameters, help_text
+from emotion_perception.nodes.parameters import (
+    Change,
+    Spec,
+    declare_parameters,
+    help_text,
+    start_ros,
+    unknown_overrides,
+)
 
 _PURPOSE = "Publishes a webcam, video, GIF, image or folder of images as image_raw."
 
@@ -89,6 +96,8 @@ class VideoSourceNode(Node):
         super().__init__("video_source_node", **node_arguments)
         for line in declare_parameters(self, VIDEO_SOURCE_PARAMETERS):
             self.get_logger().error(line)
+        for line in unknown_overrides(self, VIDEO_SOURCE_PARAMETERS):
+            self.get_logger().warning(line)
         self._stop = threading.Event()
         self._done = Future()
         self._thread: threading.Thread | None = None
@@ -228,9 +237,10 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
         print(help_text("video_source_node", _PURPOSE, VIDEO_SOURCE_PARAMETERS))
         return 0
+    if not start_ros("video_source_node", args):
+        return 1
     node = None
     try:
-        rclpy.init(args=args)
         node = VideoSourceNode()
         return node.run()
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -17,11 +17,11 @@ pytest.importorskip("emotion_perception.msg", reason="the package is not built")
 import rclpy
 import yaml
 from rcl_interfaces.srv import GetParameters
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from emotion_perception.nodes.launch_arguments import launch_arguments, launch_values
 from emotion_perception.nodes.parameter_file import parameter_file
-from emotion_perception.nodes.parameters import PARAMETERS
+from emotion_perception.nodes.parameters import PARAMETERS, declare_parameters, unknown_overrides
 from emotion_perception.nodes.video_source_node import VIDEO_SOURCE_PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,3 +214,48 @@ def test_launch_file_starts_the_nodes(domain_id, tmp_path):
         watchdog.cancel()
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def context(domain_id):
+    rclpy.init(domain_id=domain_id)
+    yield
+    rclpy.shutdown()
+
+
+def test_a_whole_number_is_a_fine_value_of_a_float_parameter(context):
+    node = rclpy.create_node("n", parameter_overrides=[
+        Parameter("max_rate", value=5), Parameter("image_timeout", value=0)])  # fmt: skip
+    refused = declare_parameters(node)
+    assert node.get_parameter("max_rate").value == 5.0
+    assert isinstance(node.get_parameter("max_rate").value, float)
+    # Out of range stays out of range.
+    assert node.get_parameter("image_timeout").value == 5.0
+    assert len(refused) == 1
+    node.destroy_node()
+
+
+def test_misspelt_parameters_are_told_of(context):
+    node = rclpy.create_node("n", parameter_overrides=[
+        Parameter("patner", value="locked"), Parameter("partner", value="centre"),
+        Parameter("qos_overrides./image_raw.subscription.durability", value="volatile"),
+    ])  # fmt: skip
+    declare_parameters(node)
+    assert unknown_overrides(node) == [
+        "parameter patner: unknown, and ignored; did you mean partner?"
+    ]
+    node.destroy_node()
+
+
+@pytest.mark.parametrize("name", ["reaction_node", "video_source_node"])
+def test_unreadable_arguments_end_the_node_with_their_reason(tmp_path, name):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("reaction_node:\n  ros__parameters: [\n")
+    done = subprocess.run(
+        [sys.executable, "-m", f"emotion_perception.nodes.{name}", "--ros-args", "--params-file",
+         str(broken)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "broken.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
