@@ -5,10 +5,17 @@ Examples:
     ros2 launch emotion_perception reaction.launch.py video_source:=demo loop:=true
 """
 
+import difflib
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -18,6 +25,7 @@ from launch import LaunchDescription
 
 PACKAGE = "emotion_perception"
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+CHOICES = {"log_level": ["debug", "info", "warn", "error", "fatal"]}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -46,7 +54,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
+                DeclareLaunchArgument(
+                    name, default_value=default, description=description, choices=CHOICES.get(name)
+                )
                 for name, default, description in arguments
             ),
             OpaqueFunction(function=_nodes),
@@ -60,6 +70,14 @@ def _nodes(context):
     # launch_ros only warns and leaves everything at its default.
     if not Path(given["params_file"]).is_file():
         raise FileNotFoundError(f"params_file: no such file {given['params_file']}")
+    _check_is_of_reaction_node(Path(given["params_file"]))
+    # Names from an including launch file end here too, so that only what looks misspelt is told.
+    known = {"image_topic", "namespace", "params_file", "autostart", "respawn", "log_level",
+             "video_source", "loop", "rate", "fastdds_transports"}  # fmt: skip
+    known |= {name for name, _, _ in launch_arguments()}
+    for name in set(given) - known:
+        if near := difflib.get_close_matches(name, known, 1, 0.8):
+            actions.append(LogInfo(msg=f"no launch argument {name}; did you mean {near[0]}?"))
     if given["fastdds_transports"] and TRANSPORTS not in context.environment:
         actions.append(SetEnvironmentVariable(TRANSPORTS, given["fastdds_transports"]))
     # Of two values for a parameter the later one counts: the command line's, not the file's.
@@ -81,6 +99,16 @@ def _nodes(context):
             _node(given, "video_source_node", [parameters, {"wait_for_subscriber": True}])
         )
     return actions
+
+
+def _check_is_of_reaction_node(params_file):
+    """ROS passes over parameters of another node in silence."""
+    content = yaml.safe_load(params_file.read_text(encoding="utf-8"))
+    names = [str(name).rstrip("/").rpartition("/")[2] for name in content or {}]
+    if names and not {"reaction_node", "**"} & set(names):
+        raise ValueError(
+            f"params_file: {params_file} is for {', '.join(names)}, expected reaction_node"
+        )
 
 
 def _node(given, executable, parameters, **options):
