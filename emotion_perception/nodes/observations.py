@@ -163,6 +163,8 @@ class ObservationServer:
         request = handle.request
         with self._lock:
             newest = self._newest
+            if not self._watches:
+                self._jumped = False  # a jump from before concerns nobody
         start = _seconds(request.start)
         if start == 0:
             start = self._now()

@@ -235,3 +235,29 @@ def test_partner_can_be_named_while_running(robot):
     refused = r.node.set_parameters([Parameter("partner", value="tallest")])[0]
     assert not refused.successful
     assert "largest" in refused.reason
+
+
+def test_simulated_time_that_starts_over(robot):
+    from rosgraph_msgs.msg import Clock
+
+    r = robot([("use_sim_time", True)])
+    clock = r.other.create_publisher(Clock, "/clock", 10)
+    began = [time.monotonic(), 100.0]
+
+    def now():
+        passed = began[1] + 2.0 * (time.monotonic() - began[0])  # twice as fast as real time
+        return Time(sec=int(passed), nanosec=int(passed % 1 * 1e9))
+
+    r.other.create_timer(0.02, lambda: clock.publish(Clock(clock=now())))
+    r.stamp = now
+    r.start()
+    assert wait(lambda: len(r.reactions) > 20)
+    assert 0 <= r.reactions[-1].latency < 2
+    status, result = r.observe(window=seconds(2))
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    # Two simulated seconds are one of ours, at ten images a second.
+    assert 6 <= result.response_frames <= 14
+    began[:] = [time.monotonic(), 5.0]
+    assert wait(lambda: r.reactions[-1].header.stamp.sec < 60)
+    assert wait(lambda: r.reactions[-1].reaction == UserReaction.POSITIVE)
+    assert r.observe(window=seconds(2))[0] == GoalStatus.STATUS_SUCCEEDED
