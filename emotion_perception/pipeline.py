@@ -146,9 +146,10 @@ class ReactionPipeline:
             ValueError: if the frame is not a uint8 BGR image.
         """
         model = self.model  # another thread may exchange it; one frame has one model
-        faces = [face for face in self.detector.detect(frame_bgr) if _usable(face)]
-        crops = [model.preprocessing.align(frame_bgr, face.landmarks) for face in faces]
         scene = Scene(self._options) if stamp is None else self._scene(camera)
+        found = scene.find(self.detector, frame_bgr, stamp or 0.0)
+        faces = [face for face in found if _usable(face)]
+        crops = [model.preprocessing.align(frame_bgr, face.landmarks) for face in faces]
         reactions = scene.update(
             frame_bgr, faces, crops, stamp or 0.0, model.judge, self._threshold(model),
             self.enrolled,

@@ -152,6 +152,47 @@ class MtcnnCascade(ABC):
                 faces[index] = Face(moved[row], float(scores[row]), points[row])
         return faces
 
+    def costs(self, height: int, width: int) -> list[float]:
+        """Return what scanning each image of the pyramid costs, as shares that sum to 1."""
+        levels = pyramid(height, width, self.min_face_size, self.factor)
+        pixels = np.array([level.height * level.width for level in levels], float)
+        return list((pixels / pixels.sum()).tolist()) if levels else []
+
+    def search(
+        self, frame_bgr: NDArray[np.uint8], parts: Sequence[int], known: Boxes
+    ) -> list[Face]:
+        """Find faces that are not known yet in some images of the pyramid.
+
+        What P-Net proposes where a known face is goes no further: that is most of it.
+
+        Args:
+            frame_bgr: uint8 (H, W, 3), BGR.
+            parts: numbers of the images, the largest is 0.
+            known: float32 (N, 4), boxes of known faces.
+
+        Returns:
+            Faces in pixels of the frame, best score first.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        check_frame(frame_bgr)
+        height, width = frame_bgr.shape[:2]
+        every = pyramid(height, width, self.min_face_size, self.factor)
+        levels = [every[part] for part in parts]
+        if not levels:
+            return []
+        self._load(frame_bgr)
+        boxes = self._propose(levels, height, width)
+        if len(known) and len(boxes):
+            middles = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+            inside = (middles > known[None, :, :2]) & (middles < known[None, :, 2:])
+            boxes = boxes[~np.any(np.all(inside, axis=2), axis=1)]
+        boxes = self._reject(boxes, height, width)
+        boxes, scores, landmarks = self._decide(boxes, height, width)
+        kept = nms_min(boxes, scores, NMS)
+        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in kept]
+
     def warm_up(self, height: int, width: int) -> None:
         """Allocate and compile what frames of this size need, so that the first one is not slow.
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_perception.faces.face import Face
+from emotion_perception.faces.face import Face, FaceDetector
+from emotion_perception.faces.following import FaceFollower
 from emotion_perception.faces.quality import QualityLimits, measure
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
 from emotion_perception.faces.tracking import FaceTracker, Track, TrackingOptions, look_of
@@ -91,6 +92,7 @@ class Scene:
     ) -> None:
         self.options = options or SceneOptions()
         self._tracker = FaceTracker(self.options.tracking, numbers)
+        self._follower = FaceFollower()
         self.reset()
 
     def configure(self, options: SceneOptions) -> None:
@@ -108,9 +110,16 @@ class Scene:
     def reset(self) -> None:
         """Forget everybody; ids go on from where they were."""
         self._tracker.reset()
+        self._follower.reset()
         self._chooser = PartnerChooser(self.options.partner)
         self._people: dict[str, _Person] = {}
         self._stamp = -math.inf
+
+    def find(
+        self, detector: FaceDetector, frame_bgr: NDArray[np.uint8], stamp: float
+    ) -> list[Face]:
+        """Find the faces of the next frame, see FaceFollower."""
+        return self._follower.find(detector, frame_bgr, stamp)
 
     def update(
         self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
