@@ -72,6 +72,7 @@ class FaceFollower:
         """Search the next frame as a whole."""
         self._boxes: NDArray[np.float32] = np.empty((0, 4), np.float32)
         self._velocity: NDArray[np.float32] = np.empty((0, 4), np.float32)
+        self._detector: FaceDetector | None = None
         self._stamp = -math.inf
         self._shape: tuple[int, ...] = ()
         self._next = 0
@@ -91,6 +92,7 @@ class FaceFollower:
         faces: list[Face] | None = None
         if (
             isinstance(detector, FollowingDetector)
+            and detector is self._detector  # another one may look for other faces
             and len(self._boxes)
             and 0 <= gap <= self.options.most_age
             and frame_bgr.shape == self._shape
@@ -100,7 +102,7 @@ class FaceFollower:
             faces = detector.detect(frame_bgr)
             self._next, self._credit = 0, 0.0
         self._remember(faces, gap)
-        self._stamp, self._shape = stamp, frame_bgr.shape
+        self._detector, self._stamp, self._shape = detector, stamp, frame_bgr.shape
         return faces
 
     def _follow(

@@ -210,7 +210,7 @@ def declare_parameters(node: Node, table: Sequence[Spec] = PARAMETERS) -> list[s
             problem = spec.problem(value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             why = str(error).rpartition("Reason: ")[2]
-            problem = why if spec.name in why else f"{spec.name}: {why}"
+            problem = f"{spec.name}: {why.removeprefix(f'Parameter {spec.name} ')}"
         if problem is not None:
             if node.has_parameter(spec.name):
                 # A read-only parameter can't be undeclared; none of those has a range or pattern.

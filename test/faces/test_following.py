@@ -133,3 +133,11 @@ def test_parts_of_the_search_find_what_the_whole_finds(clip):
     assert detector.search(frame, range(len(costs)), known) == []
     assert detector.search(frame, [], known) == []
     assert detector.costs(8, 8) == []
+
+
+def test_another_detector_searches_the_whole_frame(clip):
+    first, second = Counted(), Counted()
+    follower = FaceFollower()
+    follower.find(first, clip[30], 0.0)
+    follower.find(second, clip[30], 0.03)
+    assert (first.full, second.full) == (1, 1)
