@@ -143,7 +143,7 @@ def smoothing(
             for number in range(count):
                 pools = people[number % len(people)]
                 film = sequence(rng, found, pools, RATES[number % len(RATES)], hold, 30.0)
-                row, lag = _compare(*film, pipeline.threshold)
+                row, lag = _compare(*film, pipeline.confidence_threshold)
                 rows.append(row)
                 lags += lag
             every += rows
@@ -338,7 +338,7 @@ def observation(pipeline: ReactionPipeline, fer: Path, count: int) -> dict[str, 
             onset = float(rng.uniform(0.3, 0.9))
             hold = (0.1, 0.2, 0.4, 0.8)[number % 4]
             moments = list(_episode(rng, p, pools, RATES[number % len(RATES)], hold, onset))
-            found = observe(moments, "", 0.0, 2.0, 4.0, pipeline.threshold)
+            found = observe(moments, "", 0.0, 2.0, 4.0, pipeline.confidence_threshold)
             shown = (4.0 - onset) / 4.0
             truth = shown * float(valence[pools[1]].mean() - valence[pools[0]].mean())
             inside.append(found.interval[0] <= truth <= found.interval[1])
@@ -362,7 +362,7 @@ def observation(pipeline: ReactionPipeline, fer: Path, count: int) -> dict[str, 
                      if m.stamp < (stays if stays else -HISTORY_S)]  # fmt: skip
             empty = [Moment(t, "", None, False) for t in np.arange(
                 stays if stays else -HISTORY_S, 4.0, 1 / rate)]  # fmt: skip
-            found = observe([*shown, *empty], "", 0.0, 2.0, 4.0, pipeline.threshold)
+            found = observe([*shown, *empty], "", 0.0, 2.0, 4.0, pipeline.confidence_threshold)
             wanted = Outcome.LEFT if stays else Outcome.NO_FACE
             right.append(found.outcome is wanted and found.reaction is Reaction.UNKNOWN)
         verdicts += right

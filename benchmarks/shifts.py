@@ -88,7 +88,7 @@ def _score(
     probabilities = classify(pipeline, faces)
     figures = evaluate_probabilities(
         probabilities, faces.labels, faces.soft_targets,
-        model_id=pipeline.checkpoint.model_id, threshold=pipeline.threshold,
+        model_id=pipeline.checkpoint.model_id, threshold=pipeline.confidence_threshold,
     ).to_json()  # fmt: skip
     right = (probabilities.argmax(axis=1) == faces.labels).astype(np.float64)
     return {name: figures[name] for name in FIGURES}, right

@@ -55,7 +55,6 @@ class ReactionPipeline:
         model: the weights in use; may be exchanged between frames, see `load`.
         device: the device in use.
         device_warning: why the device asked for is not used, or None.
-        confidence_threshold: as above; may be changed between frames.
         enrolled: the patient to recognise, or None; may be changed between frames.
 
     Raises:
@@ -81,7 +80,7 @@ class ReactionPipeline:
         self.detector = detector or make_mtcnn(
             self.device, min_face_size, detection_thresholds, threads
         )
-        self.confidence_threshold = confidence_threshold
+        self._told_threshold = confidence_threshold
         self.enrolled: Enrolled | None = None
         self._numbers = itertools.count(1)
         self._options = scene or SceneOptions()
@@ -94,9 +93,13 @@ class ReactionPipeline:
         return self.model.checkpoint
 
     @property
-    def threshold(self) -> float:
-        """Least probability that counts as an answer: of the checkpoint's card unless told."""
+    def confidence_threshold(self) -> float:
+        """Least probability that counts as an answer; None sets it back to the card's."""
         return self._threshold(self.model)
+
+    @confidence_threshold.setter
+    def confidence_threshold(self, told: float | None) -> None:
+        self._told_threshold = told
 
     def load(self, folder: Path, loaded: Mapping[str, ValenceModel] | None = None) -> ValenceModel:
         """Load a checkpoint for this pipeline's device without using it yet.
@@ -159,7 +162,7 @@ class ReactionPipeline:
         return sorted(reactions, key=lambda reaction: not reaction.is_partner)
 
     def _threshold(self, model: ValenceModel) -> float:
-        told = self.confidence_threshold
+        told = self._told_threshold
         return model.checkpoint.confidence_threshold if told is None else told
 
     def _scene(self, camera: str) -> Scene:
@@ -187,7 +190,7 @@ class ReactionPipeline:
         """Judge one ready-made face crop, uint8 BGR (H, W, 3) or grey (H, W)."""
         height, width = to_grey(crop).shape
         probabilities = self.classify([crop])[0]
-        reaction, reason = decide(probabilities, self.threshold)
+        reaction, reason = decide(probabilities, self.confidence_threshold)
         box = np.array([0, 0, width, height], np.float32)
         face = Face(box=box, score=1.0, landmarks=np.full((5, 2), np.nan, np.float32))
         return FaceReaction(

@@ -424,7 +424,7 @@ class ReactionNode(LifecycleNode):
         if self._ros4hri is not None:
             self._ros4hri.update(message.header, reactions, size)
         of_faces = face_user_reactions(told, reactions, size)
-        self._observations.add(seconds, reactions, of_faces, pipeline.threshold)
+        self._observations.add(seconds, reactions, of_faces, pipeline.confidence_threshold)
         self._statistics.image_judged(latency)
         raw = self._debug.get_subscription_count() > 0
         jpeg = self._debug_jpeg.get_subscription_count() > 0

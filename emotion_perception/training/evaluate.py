@@ -134,7 +134,7 @@ def judge(pipeline: ReactionPipeline, faces: FaceSet, name: str = "") -> Judged:
     return Judged(
         name=name or pipeline.checkpoint.model_id,
         model_id=pipeline.checkpoint.model_id,
-        threshold=pipeline.threshold,
+        threshold=pipeline.confidence_threshold,
         probabilities=classify(pipeline, faces),
     )
 

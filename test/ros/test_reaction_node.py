@@ -244,7 +244,8 @@ def test_life_cycle_many_times_without_leaks(bench, frames):
     start = resident()
     for _ in range(10):
         once()
-    assert threading.active_count() == threads
+    # Fewer, where threads of an earlier test have ended meanwhile.
+    assert threading.active_count() <= threads
     assert resident() - start < 25
     assert b.camera.get_subscription_count() == 0
     assert b.other.count_publishers("user_reaction") == 0
