@@ -50,7 +50,7 @@ class FollowingOptions:
         most_age: of the last frame; after a longer gap the whole frame is searched.
     """
 
-    search_period: float = 0.2
+    search_period: float = 0.25
     least_score: float = 0.85
     most_age: float = 0.5
 

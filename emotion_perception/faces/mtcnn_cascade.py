@@ -153,21 +153,26 @@ class MtcnnCascade(ABC):
         return faces
 
     def costs(self, height: int, width: int) -> list[float]:
-        """Return what scanning each image of the pyramid costs, as shares that sum to 1."""
+        """Return what searching each part of a frame costs, as shares that sum to 1.
+
+        The largest image of the pyramid is one part, all others together are the second: about
+        half of the work each, and more parts would cost more in all.
+        """
         levels = pyramid(height, width, self.min_face_size, self.factor)
-        pixels = np.array([level.height * level.width for level in levels], float)
-        return list((pixels / pixels.sum()).tolist()) if levels else []
+        pixels = [level.height * level.width for level in levels]
+        parts = [pixels[:1], pixels[1:]]
+        return [sum(part) / sum(pixels) for part in parts if part]
 
     def search(
         self, frame_bgr: NDArray[np.uint8], parts: Sequence[int], known: Boxes
     ) -> list[Face]:
-        """Find faces that are not known yet in some images of the pyramid.
+        """Find faces that are not known yet in some parts of a frame.
 
         What P-Net proposes where a known face is goes no further: that is most of it.
 
         Args:
             frame_bgr: uint8 (H, W, 3), BGR.
-            parts: numbers of the images, the largest is 0.
+            parts: their numbers, see `costs`.
             known: float32 (N, 4), boxes of known faces.
 
         Returns:
@@ -179,7 +184,7 @@ class MtcnnCascade(ABC):
         check_frame(frame_bgr)
         height, width = frame_bgr.shape[:2]
         every = pyramid(height, width, self.min_face_size, self.factor)
-        levels = [every[part] for part in parts]
+        levels = [level for part in parts for level in (every[1:] if part else every[:1])]
         if not levels:
             return []
         self._load(frame_bgr)

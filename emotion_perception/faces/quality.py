@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emotion_perception.faces.face import Face
 
 _SIDE: Final = 48
+_BRIGHT: Final = round(0.95 * (_SIDE * _SIDE - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +75,12 @@ def measure(face: Face, crop: NDArray[np.uint8]) -> FaceQuality:
     small: NDArray[Any] = crop
     if crop.shape[0] != _SIDE:
         small = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    contrast = float(small.std())
-    detail = float(cv2.Laplacian(small, cv2.CV_32F).std())
+    contrast = float(cv2.meanStdDev(small)[1][0, 0])
+    detail = float(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_32F))[1][0, 0])
     return FaceQuality(
         size=math.sqrt(max(x2 - x1, 0.0) * max(y2 - y1, 0.0)),
         sharpness=detail / contrast / 4 if contrast > 1 else 0.0,
-        light=float(np.percentile(small, 95)),
+        light=float(np.partition(small.reshape(-1), _BRIGHT)[_BRIGHT]),
         turn=turn_of(face.landmarks),
     )
 

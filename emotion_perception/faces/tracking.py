@@ -105,7 +105,7 @@ class FaceTracker:
         self._numbers = numbers or itertools.count(1)
 
     def update(
-        self, faces: Sequence[Face], stamp: float, looks: Sequence[Look] | None = None
+        self, faces: Sequence[Face], stamp: float, looks: Sequence[Look | None] | None = None
     ) -> list[Track]:
         """Continue the tracks with the faces of the next frame.
 
@@ -113,7 +113,7 @@ class FaceTracker:
             faces: found in the frame.
             stamp: time of the frame, seconds. A time before that of the last frame (a bag that
                 starts over) ends all tracks.
-            looks: of the faces, see look_of; None goes by places alone.
+            looks: of the faces, see look_of; None goes by the place alone.
 
         Returns:
             The track of each face, in the order of the faces.
@@ -228,6 +228,8 @@ def assign(cost: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
         Pairs of row and column.
     """
     allowed = cost <= limit
+    if cost.shape == (1, 1):
+        return [(0, 0)] if allowed[0, 0] else []
     pairs: list[tuple[int, int]] = []
     for rows, columns in _groups(allowed):
         pairs += _best(cost, allowed, rows, columns)

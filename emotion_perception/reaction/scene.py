@@ -14,7 +14,7 @@ from emotion_perception.faces.face import Face, FaceDetector
 from emotion_perception.faces.following import FaceFollower
 from emotion_perception.faces.quality import QualityLimits, measure
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
-from emotion_perception.faces.tracking import FaceTracker, Track, TrackingOptions, look_of
+from emotion_perception.faces.tracking import FaceTracker, Look, Track, TrackingOptions, look_of
 from emotion_perception.reaction.partner import Candidate, PartnerChooser, PartnerOptions
 from emotion_perception.reaction.reaction import FaceReaction
 from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptions
@@ -29,6 +29,7 @@ Recognise = Callable[[NDArray[np.uint8]], float]
 _LATE_S: Final = 0.5
 """A stamp may be so much before the last one; more is a time that jumped."""
 
+_LOOK_EVERY_S: Final = 0.2
 _RECOGNISE_EVERY_S: Final = 1.0
 _RECOGNISE_FIRST: Final = 3  # frames of a new face that are all looked at
 _LIKENESS_MEMORY: Final = 0.3  # weight of a new look
@@ -113,7 +114,7 @@ class Scene:
         self._follower.reset()
         self._chooser = PartnerChooser(self.options.partner)
         self._people: dict[str, _Person] = {}
-        self._stamp = -math.inf
+        self._stamp = self._looked_at = -math.inf
 
     def find(
         self, detector: FaceDetector, frame_bgr: NDArray[np.uint8], stamp: float
@@ -144,8 +145,7 @@ class Scene:
         told_at = stamp
         # A frame that comes a little late says nothing of an earlier time any more.
         stamp = self._stamp = max(stamp, self._stamp)
-        looks = [look_of(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]
-        tracks = self._tracker.update(faces, stamp, looks)
+        tracks = self._tracker.update(faces, stamp, self._looks(frame_bgr, faces, crops, stamp))
         known = {track.face_id for track in self._tracker.tracks}
         self._people = {name: person for name, person in self._people.items() if name in known}
         problems = []
@@ -181,6 +181,17 @@ class Scene:
                 )
             )  # fmt: skip
         return result
+
+    def _looks(
+        self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float
+    ) -> list[Look | None]:
+        """Return what the faces look like; nothing where there is one face that just was there."""
+        if len(faces) == 1 and len(self._tracker.tracks) == 1 and 0 <= (
+            stamp - self._looked_at
+        ) < _LOOK_EVERY_S:  # fmt: skip
+            return [None]
+        self._looked_at = stamp
+        return [look_of(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]
 
     def _person(self) -> _Person:
         stillness = self.options.stillness
