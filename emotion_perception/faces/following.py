@@ -94,7 +94,7 @@ class FaceFollower:
             isinstance(detector, FollowingDetector)
             and detector is self._detector  # another one may look for other faces
             and len(self._boxes)
-            and 0 <= gap <= self.options.most_age
+            and 0 < gap <= self.options.most_age
             and frame_bgr.shape == self._shape
         ):
             faces = self._follow(detector, frame_bgr, gap)

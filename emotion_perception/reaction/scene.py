@@ -142,6 +142,9 @@ class Scene:
         """
         if stamp < self._stamp - _LATE_S:
             self.reset()
+        elif stamp == self._stamp:  # images with one time for all are no film
+            for person in self._people.values():
+                person.filter.reset()
         told_at = stamp
         # A frame that comes a little late says nothing of an earlier time any more.
         stamp = self._stamp = max(stamp, self._stamp)

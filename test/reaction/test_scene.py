@@ -104,3 +104,11 @@ def test_the_model_may_change_between_frames(pipeline, frame):
     assert after.face_id == before.face_id
     known = {pipeline.model.key: pipeline.model}
     assert pipeline.load(pipeline.checkpoint.directory, known) is pipeline.model
+
+
+def test_images_that_all_have_one_stamp_are_judged_each_by_itself(pipeline, frame):
+    start, end = DEMO_SPANS[2][:2]
+    other = list(demo_frames(5.0))[int((start + end) / 2 * 5)]
+    alone = [pipeline.run(image)[0].probabilities for image in (frame, other, frame)]
+    together = [pipeline.run(image, 7.0)[0].probabilities for image in (frame, other, frame)]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
