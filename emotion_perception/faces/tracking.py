@@ -163,7 +163,7 @@ class FaceTracker:
             unlike = ((1 - float(look @ track._look)) / options.look_spread) ** 2
             if gap < _NO_TIME_TO_SWAP_S:
                 # Whoever is in the same place at once is the same, however the light fell.
-                unlike = min(unlike, options.gate**2 / 2)
+                unlike = min(unlike, options.gate**2 / 4)
         return min(place, options.gate**2) + unlike + known
 
     def _continue(self, track: Track, face: Face, look: Look | None, stamp: float) -> None:

@@ -189,9 +189,12 @@ class Scene:
         self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float
     ) -> list[Look | None]:
         """Return what the faces look like; nothing where there is one face that just was there."""
-        if len(faces) == 1 and len(self._tracker.tracks) == 1 and 0 <= (
-            stamp - self._looked_at
-        ) < _LOOK_EVERY_S:  # fmt: skip
+        tracks = self._tracker.tracks
+        if (
+            len(faces) == len(tracks) == 1
+            and stamp - tracks[0].last_seen < _LOOK_EVERY_S
+            and stamp - self._looked_at < _LOOK_EVERY_S
+        ):
             return [None]
         self._looked_at = stamp
         return [look_of(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]

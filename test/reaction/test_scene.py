@@ -112,3 +112,13 @@ def test_images_that_all_have_one_stamp_are_judged_each_by_itself(pipeline, fram
     alone = [pipeline.run(image)[0].probabilities for image in (frame, other, frame)]
     together = [pipeline.run(image, 7.0)[0].probabilities for image in (frame, other, frame)]
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_somebody_else_in_the_same_place_has_another_id(pipeline):
+    ids = {}
+    for index, image in enumerate(demo_frames(15.0)):
+        for found in pipeline.run(image, index / 15):
+            ids.setdefault(found.face_id, []).append(index / 15)
+    # A smiling woman, nobody for three seconds, and another woman.
+    assert list(ids) == ["f1", "f2"]
+    assert max(ids["f1"]) < 6 < min(ids["f2"])
