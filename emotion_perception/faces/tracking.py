@@ -23,7 +23,8 @@ from emotion_perception.faces.face import Face
 Look = NDArray[np.float32]
 """What tells one face from another, unit length (D,); their product is their likeness."""
 
-_NO_TIME_TO_SWAP_S: Final = 0.4
+_PLACE_DECIDES: Final = ((0.4, 1 / 4), (1.2, 1 / 2))
+"""Up to these gaps, in seconds, looks may cost no more than this share of the gate."""
 
 _EXACT: Final = 4
 """So many tracks and faces that compete are assigned by trying everything; more, greedily."""
@@ -161,15 +162,18 @@ class FaceTracker:
         unlike = 0.0
         if look is not None and track._look is not None:
             unlike = ((1 - float(look @ track._look)) / options.look_spread) ** 2
-            if gap < _NO_TIME_TO_SWAP_S:
-                # Whoever is in the same place at once is the same, however the light fell.
-                unlike = min(unlike, options.gate**2 / 4)
+            # Whoever is in the same place soon after is the same, however the light fell and
+            # whatever was before the face: who comes out from behind somebody is half covered.
+            for most, share in _PLACE_DECIDES:
+                if gap < most:
+                    unlike = min(unlike, options.gate**2 * share)
         return min(place, options.gate**2) + unlike + known
 
     def _continue(self, track: Track, face: Face, look: Look | None, stamp: float) -> None:
         gap = stamp - track.last_seen
         if gap > 0:
             moved = (_place(face) - _place(track.face)) / gap
+            moved[2] = 0.0  # a size that seems to grow is mostly a face that is half covered
             # A velocity over a short time is mostly the detector's jitter.
             weight = gap / (gap + max(min(track._known, 0.3), 0.05))
             track._velocity += weight * (moved - track._velocity)
