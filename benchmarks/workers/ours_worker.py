@@ -1,6 +1,7 @@
 """This package's pipeline as a worker."""
 
 import argparse
+import itertools
 
 import cv2
 from protocol import Stages, private_output, serve
@@ -9,6 +10,9 @@ from emotion_perception.faces.mtcnn import MtcnnDetector
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.valence.backends import OnnxBackend
+
+RATE_HZ = 30.0
+"""The frames are taken for those of a film, as a camera sends them: faces are followed."""
 
 
 def main() -> None:
@@ -23,13 +27,18 @@ def main() -> None:
     stages = Stages()
     stages.watch(MtcnnDetector, "detect", "detection")
     stages.watch(MtcnnDetector, "refine", "detection")
+    stages.watch(MtcnnDetector, "search", "detection")
     stages.watch(FacePreprocessing, "align", "crop")
     stages.watch(OnnxBackend, "logits", "network")
     pipeline = ReactionPipeline(threads=chosen.threads, min_face_size=chosen.min_face_size)
     pipeline.warm_up()
+    numbers = itertools.count()
     serve(
         chosen.frames,
-        lambda frame: [reaction.reaction.name.lower() for reaction in pipeline.run(frame)],
+        lambda frame: [
+            reaction.reaction.name.lower()
+            for reaction in pipeline.run(frame, next(numbers) / RATE_HZ)
+        ],
         stages,
         ["numpy", "onnxruntime", "opencv-python-headless"],
         answers,
