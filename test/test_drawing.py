@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,17 @@ def test_box_has_the_colour_of_the_verdict(probabilities, threshold, verdict):
     drawn = draw_reactions(frame, [reaction((200, 150, 300, 270), probabilities, threshold)])
     assert tuple(drawn[210, 200]) == COLOURS[verdict]
     assert (frame == 0).all()
+
+
+def test_the_partner_is_marked():
+    frame = np.zeros((480, 640, 3), np.uint8)
+    partner = replace(reaction((200, 150, 300, 270)), face_id="f1")
+    drawn = [draw_reactions(frame, [replace(partner, is_partner=is_it)]) for is_it in (True, False)]
+    # A thicker box, and a longer label that says so.
+    inside, label = (slice(200, 220), slice(198, 204)), (slice(130, 150), slice(200, 640))
+    for part in (inside, label):
+        lit = [int((image[part] != 0).any(axis=2).sum()) for image in drawn]
+        assert lit[0] > lit[1] > 0
 
 
 @pytest.mark.parametrize(

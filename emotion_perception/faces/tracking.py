@@ -63,16 +63,12 @@ class Track:
     Attributes:
         face_id: ``f`` and a number, never given twice by one tracker.
         face: as last seen.
-        first_seen: time, seconds.
         last_seen: time, seconds.
-        seen: in how many frames.
     """
 
     face_id: str
     face: Face
-    first_seen: float
     last_seen: float
-    seen: int = 1
     _velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     _known: float = 0.0  # seconds of motion that the velocity rests on
     _look: Look | None = None
@@ -135,7 +131,7 @@ class FaceTracker:
         done = []
         for track, face, seen in zip(result, faces, seen_as, strict=True):
             if track is None:
-                track = Track(f"f{next(self._numbers)}", face, stamp, stamp, _look=seen)
+                track = Track(f"f{next(self._numbers)}", face, stamp, _look=seen)
                 self.tracks.append(track)
             done.append(track)
         return done
@@ -187,7 +183,6 @@ class FaceTracker:
                 norm = float(np.linalg.norm(mixed))
                 track._look = np.asarray(mixed / max(norm, 1e-6), np.float32)
         track.face, track.last_seen = face, stamp
-        track.seen += 1
 
 
 def look_of(frame_bgr: NDArray[np.uint8], face: Face, crop: NDArray[np.uint8]) -> Look:

@@ -57,30 +57,29 @@ def user_reaction(
     return message
 
 
-def face_user_reactions(
-    told: UserReaction, reactions: Sequence[FaceReaction], size: tuple[int, int]
-) -> dict[str, UserReaction]:
-    """Return what would be said of each face, if it were the partner's, by face id.
+def reaction_of(
+    told: UserReaction, reactions: Sequence[FaceReaction], size: tuple[int, int], face_id: str
+) -> UserReaction:
+    """Return what would be said of a face, if it were the partner's, or that nobody is there.
 
-    Under "" is what is said where nobody is there.
+    Args:
+        told: what was said of the partner of this frame.
+        reactions: of every face of the frame.
+        size: width and height of the image.
+        face_id: whose message is wanted.
     """
-    common = {
-        "header": told.header,
-        "model_id": told.model_id,
-        "patient_id": told.patient_id,
-        "latency": told.latency,
-    }
-    nobody = UserReaction(
-        reaction=UserReaction.UNKNOWN, reason=UserReaction.REASON_NO_FACE, **common
+    message = UserReaction(
+        header=told.header,
+        reaction=UserReaction.UNKNOWN,
+        reason=UserReaction.REASON_NO_FACE,
+        model_id=told.model_id,
+        patient_id=told.patient_id,
+        latency=told.latency,
     )
-    messages = {"": nobody}
     for reaction in reactions:
-        if reaction.is_partner:
-            messages[reaction.face_id] = told
-            continue
-        messages[reaction.face_id] = UserReaction(**common)
-        _fill(messages[reaction.face_id], reaction, size)
-    return messages
+        if face_id and reaction.face_id == face_id:
+            _fill(message, reaction, size)
+    return message
 
 
 def face_reactions(

@@ -47,6 +47,9 @@ WINDOW_S: Final = (4.0, 120.0)
 _LEAST_S: Final = 0.5
 _MOST_GOALS: Final = 32
 _CLOCKS_AGREE_S: Final = 2.0
+_KEPT_S: Final = WINDOW_S[1]
+_AHEAD_S: Final = 30.0
+"""How old and how far ahead a start may be."""
 
 
 @dataclass(eq=False)
@@ -69,7 +72,7 @@ class _Newest:
     stamp: float = -math.inf
     offset: float = 0.0
     partner: str = ""
-    messages: dict[str, UserReaction] = field(default_factory=dict)
+    message_of: Callable[[str], UserReaction] = field(default=lambda _: UserReaction())
     threshold: float = 1.0
 
 
@@ -92,7 +95,7 @@ class ObservationServer:
         self._log = log
         self._on_failure = on_failure
         self._lock = threading.Lock()
-        self._ring = MomentRing(HISTORY_S + BASELINE_S[1] + WINDOW_S[1])
+        self._ring = MomentRing(HISTORY_S + BASELINE_S[1] + _KEPT_S)
         self._newest = _Newest()
         self._jumped = False
         self._watches: list[_Watch] = []
@@ -109,15 +112,15 @@ class ObservationServer:
     # The worker's thread.
 
     def add(
-        self, stamp: float, reactions: list[FaceReaction], messages: dict[str, UserReaction],
-        threshold: float,
+        self, stamp: float, reactions: list[FaceReaction],
+        message_of: Callable[[str], UserReaction], threshold: float,
     ) -> None:  # fmt: skip
         """Note what a frame said.
 
         Args:
             stamp: time of the frame, seconds.
             reactions: of its faces.
-            messages: of each face id, and under "" what is to be said of nobody.
+            message_of: says what is to be told of a face id, of nobody where it is not there.
             threshold: least probability that counts as an answer.
         """
         now = self._now()
@@ -125,7 +128,7 @@ class ObservationServer:
         with self._lock:
             if not self._ring.add_frame(stamp, reactions):
                 self._jumped = True
-            self._newest = _Newest(stamp, stamp - now, partner, messages, threshold)
+            self._newest = _Newest(stamp, stamp - now, partner, message_of, threshold)
 
     # The executor's thread.
 
@@ -149,7 +152,7 @@ class ObservationServer:
 
     async def _execute(self, handle: Any) -> Any:
         request = handle.request
-        problem = self._why_not_looking() or _problem(request)
+        problem = self._why_not_looking() or _problem(request, self._image_now())
         if not problem and len(self._watches) >= _MOST_GOALS:
             problem = f"{_MOST_GOALS} actions are being observed already"
         if problem:
@@ -162,15 +165,9 @@ class ObservationServer:
     def _watch(self, handle: Any) -> _Watch:
         request = handle.request
         with self._lock:
-            newest = self._newest
             if not self._watches:
                 self._jumped = False  # a jump from before concerns nobody
-        start = _seconds(request.start)
-        if start == 0:
-            start = self._now()
-            # Stamps of another clock, as of a recording that is played without its time.
-            if math.isfinite(newest.stamp) and abs(newest.offset) > _CLOCKS_AGREE_S:
-                start += newest.offset
+        start = _seconds(request.start) or self._image_now()
         baseline = _seconds(request.baseline) or BASELINE_S[0]
         window = _seconds(request.window) or WINDOW_S[0]
         return _Watch(handle, Future(), start, baseline, start + window, request.face_id)
@@ -190,12 +187,11 @@ class ObservationServer:
             newest = self._newest
         if watch.handle.is_cancel_requested:
             self._watches.remove(watch)
-            found = self._observe(watch, min(newest.stamp, watch.end))
-            watch.done.set_result(self._answer(watch.handle, found, "cancelled", cancelled=True))
+            # Before the first frame, and before the start, there is no time to look at.
+            found = self._observe(watch, max(min(newest.stamp, watch.end), watch.start))
+            watch.done.set_result(self._answer(watch.handle, found, "", watch, cancelled=True))
             return
-        now = self._now()
-        if abs(newest.offset) > _CLOCKS_AGREE_S:
-            now += newest.offset
+        now = self._image_now()
         if newest.stamp >= watch.end or now >= watch.end + GRACE_S:
             self._finish(watch, None, "")
             return
@@ -220,11 +216,10 @@ class ObservationServer:
         with self._lock:
             moments = self._ring.between(watch.start - watch.baseline, watch.end)
         change, frames = mean_change(moments, watch.face_id, watch.start)
-        nobody = newest.messages.get("", UserReaction())
         watch.handle.publish_feedback(
             ObserveReaction.Feedback(
                 elapsed=max(now - watch.start, 0.0),
-                now=newest.messages.get(watch.face_id, nobody),
+                now=newest.message_of(watch.face_id),
                 change=change,
                 response_frames=frames,
             )
@@ -238,7 +233,7 @@ class ObservationServer:
         request = handle.request
         with self._lock:
             newest = self._newest
-        last = newest.messages.get(found.face_id) or newest.messages.get("") or UserReaction()
+        last = newest.message_of(found.face_id)
         result = ObserveReaction.Result(
             outcome=int(found.outcome),
             action_id=request.action_id,
@@ -252,7 +247,7 @@ class ObservationServer:
             baseline_frames=found.baseline_frames,
             response_frames=found.response_frames,
             missed_frames=found.missed_frames,
-            text=why if why and not cancelled else describe(found),
+            text=why or describe(found),
         )
         self._write(result, watch)
         # A client that went away must not take the others' answers with it.
@@ -294,6 +289,13 @@ class ObservationServer:
         except OSError as error:
             self._on_failure(f"observation_log {path}: {error.strerror or error}")
 
+    def _image_now(self) -> float:
+        """Return the time that an image taken now would be stamped with."""
+        with self._lock:
+            offset = self._newest.offset
+        # Another clock, as of a recording that is played without its time.
+        return self._now() + (offset if abs(offset) > _CLOCKS_AGREE_S else 0.0)
+
     def _now(self) -> float:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
@@ -311,16 +313,21 @@ def append_line(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def _problem(request: Any) -> str:
-    """Say what is wrong with a goal."""
+def _problem(request: Any, now: float) -> str:
+    """Say what is wrong with a goal that comes ``now``, seconds of the images' clock."""
     for name, (_, most) in (("baseline", BASELINE_S), ("window", WINDOW_S)):
         value = _seconds(getattr(request, name))
         if value != 0 and not _LEAST_S <= value <= most:
             return (
                 f"{name}: expected {_LEAST_S:g} to {most:g} s or 0 for the default, got {value:g}"
             )
-    if _seconds(request.start) < 0:
-        return f"start: expected a time or 0 for now, got {_seconds(request.start):g}"
+    start = _seconds(request.start)
+    if start < 0:
+        return f"start: expected a time or 0 for now, got {start:g}"
+    if start and start - now > _AHEAD_S:
+        return f"start: is {start - now:.0f} s ahead, expected at most {_AHEAD_S:g} s"
+    if start and now - start > _KEPT_S:
+        return f"start: was {now - start:.0f} s ago, expected at most {_KEPT_S:g} s"
     return ""
 
 

@@ -36,8 +36,8 @@ from emotion_perception.nodes.diagnostics import diagnostics
 from emotion_perception.nodes.messages import (
     bgr_image,
     face_reactions,
-    face_user_reactions,
     jpeg_image,
+    reaction_of,
     user_reaction,
 )
 from emotion_perception.nodes.observations import ObservationServer
@@ -276,6 +276,8 @@ class ReactionNode(LifecycleNode):
             before = self._serving.patient_id
 
             def take(found: Serving | ModelError) -> None:
+                if self._loader is None:
+                    return  # cleaned up meanwhile: configuring loads it
                 if isinstance(found, Serving):
                     self._serve(found)
                 else:
@@ -293,6 +295,8 @@ class ReactionNode(LifecycleNode):
         loaded: Future = Future()
         self._load_then(request.patient_id, request.version, loaded.set_result)
         found = await loaded
+        if isinstance(found, Serving) and self._state == "unconfigured":
+            found = ModelError("the node was cleaned up")
         if isinstance(found, Serving):
             self._serve(found)
             if self._parameter("patient_id") != found.patient_id:
@@ -423,8 +427,10 @@ class ReactionNode(LifecycleNode):
         self._faces.publish(face_reactions(message.header, reactions, size, model_id))
         if self._ros4hri is not None:
             self._ros4hri.update(message.header, reactions, size)
-        of_faces = face_user_reactions(told, reactions, size)
-        self._observations.add(seconds, reactions, of_faces, pipeline.confidence_threshold)
+        self._observations.add(
+            seconds, reactions, lambda face_id: reaction_of(told, reactions, size, face_id),
+            pipeline.confidence_threshold,
+        )  # fmt: skip
         self._statistics.image_judged(latency)
         raw = self._debug.get_subscription_count() > 0
         jpeg = self._debug_jpeg.get_subscription_count() > 0

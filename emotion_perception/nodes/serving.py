@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -70,8 +69,8 @@ class ModelLoader:
         self._must_recognise = must_recognise
         self._identity: FaceIdentity | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model loader")
-        self._loaded: OrderedDict[str, ValenceModel] = OrderedDict()
-        self._lock = threading.Lock()
+        # By configuring, thereafter by that thread alone.
+        self._loaded = OrderedDict({pipeline.model.key: pipeline.model})
 
     def known(self, patient_id: str) -> bool:
         """Whether a patient has a folder among the models; quick."""
@@ -97,17 +96,17 @@ class ModelLoader:
         if not patient_id:
             if version:
                 raise ModelError(f"version {version!r} of whom? patient_id is empty")
-            return Serving("", self._ready(self._base or find_model(BASE_MODEL)))
+            return self._by_base("")
         if not self.known(patient_id):
             if lenient:
-                return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
+                return self._by_base(patient_id)
             there = ", ".join(patients(self._root))
             holds = f"has models of {there}" if there else "holds no patients"
             raise ModelError(f"unknown patient {patient_id!r}: {self._root} {holds}")
         try:
             version = version or read_current(self._root, patient_id).version or ""
             if not version:
-                return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
+                return self._by_base(patient_id)
             checkpoint = load_version(self._root, patient_id, version)
             known = self._loaded.get(key_of(checkpoint))
             if known is not None:  # the same files were found good before
@@ -125,7 +124,7 @@ class ModelLoader:
         self, patient_id: str, version: str, done: Callable[[Serving | ModelError], None],
         lenient: bool = False,
     ) -> None:  # fmt: skip
-        """Load in another thread; ``done`` is called there with what came of it."""
+        """Load in another thread; ``done`` is called with what came of it, whatever happens."""
 
         def work() -> None:
             found: Serving | ModelError
@@ -137,11 +136,21 @@ class ModelLoader:
                 found = ModelError(f"{patient_id}: {type(error).__name__}: {error}")
             done(found)
 
-        self._thread.submit(work)
+        def cancelled(job: Future[None]) -> None:
+            if job.cancelled():
+                done(ModelError("the node was cleaned up"))
+
+        try:
+            self._thread.submit(work).add_done_callback(cancelled)
+        except RuntimeError:  # closed already
+            done(ModelError("the node was cleaned up"))
 
     def close(self) -> None:
         """End the thread; what waits is not loaded any more."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _by_base(self, patient_id: str) -> Serving:
+        return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))
 
     def _enrolled(self, patient_id: str) -> Enrolled | None:
         """Return how to recognise a patient; None where nobody asked for it."""
@@ -168,16 +177,14 @@ class ModelLoader:
 
     def _ready(self, folder: Path) -> ValenceModel:
         """Return a model that has judged once; the files are verified every time."""
-        with self._lock:
-            model = self._pipeline.load(folder, self._loaded)
-            key = model.key
-            if key not in self._loaded:
-                model.warm_up()
-                blank = np.full((model.preprocessing.size,) * 2, 128, np.uint8)
-                if not np.isfinite(model.judge([blank])).all():
-                    raise ModelError(f"{folder}: its answers are not numbers")
-            self._loaded[key] = model
-            self._loaded.move_to_end(key)
-            while len(self._loaded) > _KEPT:
-                self._loaded.popitem(last=False)
-            return model
+        model = self._pipeline.load(folder, self._loaded)
+        if model.key not in self._loaded:
+            model.warm_up()
+            blank = np.full((model.preprocessing.size,) * 2, 128, np.uint8)
+            if not np.isfinite(model.judge([blank])).all():
+                raise ModelError(f"{folder}: its answers are not numbers")
+        self._loaded[model.key] = model
+        self._loaded.move_to_end(model.key)
+        while len(self._loaded) > _KEPT:
+            self._loaded.popitem(last=False)
+        return model

@@ -5,6 +5,7 @@ import time
 
 import rclpy
 from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -46,8 +47,11 @@ class Robot:
         self.shown = "smile"
         self.stamp = None
         self.camera = self.other.create_publisher(Image, "image_raw", 2)
-        self.reactions, self.feedback = [], []
+        self.reactions, self.feedback, self.statuses = [], [], []
         self.other.create_subscription(UserReaction, "user_reaction", self.reactions.append, 50)
+        self.other.create_subscription(
+            DiagnosticArray, "/diagnostics", lambda m: self.statuses.append(m.status[0]), 10
+        )
         self.client = ActionClient(self.other, ObserveReaction, "reaction_node/observe_reaction")
         self.enable = self.other.create_client(SetBool, "reaction_node/enable")
         self.load = self.other.create_client(LoadPatientModel, "reaction_node/load_patient_model")

@@ -10,8 +10,9 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.srv", reason="the package is not built")
 
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import Robot, shown_frames, wait
+from robot import Robot, shown_frames, until, wait
 
 from emotion_perception.models import find_model
 from emotion_perception.srv import LoadPatientModel
@@ -97,6 +98,20 @@ def test_swap_by_service_and_back_to_the_base(robot):
     assert r.call(r.load, ask()).model_id == base
     assert wait(lambda: newest(r).model_id == base)
     assert newest(r).patient_id == ""
+
+
+def test_cleaning_up_answers_those_who_wait_for_a_model(robot):
+    r = robot()
+    waiting = [r.load.call_async(ask(patient_id=f"P-{1 + n % 2}")) for n in range(6)]
+    for change in (r.node.trigger_deactivate, r.node.trigger_cleanup):
+        # In the executor's thread, as the lifecycle services do it.
+        assert until(r.executor.create_task(change)) == TransitionCallbackReturn.SUCCESS
+    answers = [until(future) for future in waiting]
+    assert not answers[-1].success
+    assert "cleaned up" in answers[-1].message or "configure it first" in answers[-1].message
+    r.reactions.clear()
+    r.start()
+    assert r.call(r.load, ask(patient_id="P-2")).success
 
 
 def test_swap_by_parameter_and_at_start(robot):

@@ -106,6 +106,24 @@ def test_several_at_once_and_cancel(robot):
     assert answer.result.response_frames > 0
 
 
+def test_cancelled_before_the_first_frame(robot, tmp_path):
+    log = tmp_path / "log.jsonl"
+    r = robot([("observation_log", str(log))])
+    r.shown = None
+    assert r.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert r.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    handle = r.send(window=seconds(60))
+    result = handle.get_result_async()
+    until(handle.cancel_goal_async())
+    answer = until(result)
+    assert answer.status == GoalStatus.STATUS_CANCELED
+    assert answer.result.outcome == Result.OUTCOME_NO_FACE
+    assert json.loads(log.read_text())["outcome"] == "NO_FACE"
+    r.shown = "smile"
+    assert wait(lambda: r.reactions)
+    assert r.observe(window=seconds(1))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -114,6 +132,8 @@ def test_several_at_once_and_cancel(robot):
         ({"baseline": Duration(sec=-3, nanosec=5)}, "baseline: expected"),
         ({"baseline": Duration(sec=31)}, "baseline: expected 0.5 to 30 s"),
         ({"start": Time(sec=-5)}, "start: expected"),
+        ({"start": Time(sec=2_000_000_000)}, "ahead, expected at most 30 s"),
+        ({"start": Time(sec=1_000_000_000)}, "s ago, expected at most 120 s"),
     ],
 )
 def test_bad_goals_are_answered_and_change_nothing(robot, fields, words):
@@ -191,6 +211,7 @@ def test_enable_stops_and_starts_looking(robot):
     assert answer.success
     assert answer.message == "not looking"
     assert wait(lambda: r.camera.get_subscription_count() == 0)
+    assert wait(lambda: r.statuses and r.statuses[-1].message.startswith("active, not looking"))
     time.sleep(0.3)
     seen = len(r.reactions)
     time.sleep(0.5)

@@ -16,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from robot import wait
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -97,15 +98,6 @@ class Bench:
         self.executor.shutdown()
         self.node.destroy_node()
         self.other.destroy_node()
-
-
-def wait(predicate, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if predicate():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.fixture
