@@ -24,6 +24,7 @@ from emotion_perception.image.preprocess import to_grey
 from emotion_perception.models import find_model
 from emotion_perception.reaction.reaction import FaceReaction, decide
 from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions
+from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
 from emotion_perception.valence.model import ValenceModel, key_of
 
@@ -166,7 +167,9 @@ class ReactionPipeline:
         return model.checkpoint.confidence_threshold if told is None else told
 
     def _scene(self, camera: str) -> Scene:
-        scene = self._scenes.pop(camera, None) or Scene(self._options, self._numbers)
+        scene = self._scenes.pop(camera, None) or Scene(
+            self._options, self._numbers, team(self._threads)
+        )
         self._scenes[camera] = scene  # the last used is the last
         if len(self._scenes) > _MOST_CAMERAS:
             del self._scenes[next(iter(self._scenes))]

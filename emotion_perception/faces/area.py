@@ -7,6 +7,8 @@ fractions instead, which moves boxes by pixels. One integral image serves all si
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +19,33 @@ _CHANNELS = 4  # the fourth is ballast: 16-byte pixels are gathered and subtract
 _BAND = 1 << 15  # output pixels computed at once, so that the scratch buffers stay in the cache
 
 
+class _Scratch(threading.local):
+    """Buffers of the thread that computes averages."""
+
+    def __init__(self) -> None:
+        self.grow(_BAND)
+
+    def grow(self, pixels: int) -> None:
+        self.size = pixels
+        self.index = np.empty(pixels, np.intp)
+        self.sums = np.empty((pixels, _CHANNELS), np.int32)
+        self.corner = np.empty((pixels, _CHANNELS), np.int32)
+
+
+_scratch = _Scratch()
+
+
 class AreaImage:
     """Area averages of one frame at a time, normalised for MTCNN.
 
-    The buffers are kept from frame to frame; an instance must not be used by two threads at once.
+    The buffers are kept from frame to frame. Several threads may ask for averages at once, but not
+    while a frame is being loaded.
     """
 
     def __init__(self) -> None:
         self._padded = np.empty((0, 0, _CHANNELS), np.uint8)
         self._integral = np.empty((0, 0, _CHANNELS), np.int32)
         self._pixels = np.empty(0, np.complex128)
-        self._index = np.empty(_BAND, np.intp)
-        self._sums = np.empty((_BAND, _CHANNELS), np.int32)
-        self._corner = np.empty((_BAND, _CHANNELS), np.int32)
 
     def load(self, frame_bgr: NDArray[np.uint8]) -> None:
         """Take a uint8 BGR frame (H, W, 3); a view of any layout will do, nothing is kept of it."""
@@ -43,17 +59,26 @@ class AreaImage:
         # Sums of frames above 8 megapixels wrap around; differences of them are right again.
         cv2.integral(self._padded, sum=self._integral, sdepth=cv2.CV_32S)
 
-    def resized(self, height: int, width: int) -> NDArray[np.float32]:
-        """Return the frame at another size.
+    def resized(
+        self, height: int, width: int, first: int = 0, count: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the frame at another size, or some rows of it.
+
+        Args:
+            height: of the whole image in pixels.
+            width: of the image in pixels.
+            first: first row that is wanted.
+            count: of the rows; None for all that follow.
 
         Returns:
-            float32 (1, 3, height, width), RGB, ``(x - 127.5) / 128``.
+            float32 (1, 3, count, width), RGB, ``(x - 127.5) / 128``.
         """
-        image = np.empty((1, 3, height, width), np.float32)
-        top, bottom = bin_edges(self._integral.shape[0] - 1, height)
+        last = height if count is None else first + count
+        top, bottom = (e[first:last] for e in bin_edges(self._integral.shape[0] - 1, height))
         left, right = bin_edges(self._integral.shape[1] - 1, width)
+        image = np.empty((1, 3, len(top), width), np.float32)
         rows = max(1, _BAND // width)
-        for start in range(0, height, rows):
+        for start in range(0, len(top), rows):
             band = slice(start, start + rows)
             self._average(
                 top[None, band], bottom[None, band], left[None], right[None], image[:, :, band]
@@ -93,12 +118,10 @@ class AreaImage:
         """Fill ``out`` (N, 3, h, w) from the bin edges (N, h) and (N, w)."""
         shape = (len(top), top.shape[1], left.shape[1])
         pixels = shape[0] * shape[1] * shape[2]
-        if pixels > len(self._index):  # one row of a very wide frame
-            self._index = np.empty(pixels, np.intp)
-            self._sums = np.empty((pixels, _CHANNELS), np.int32)
-            self._corner = np.empty((pixels, _CHANNELS), np.int32)
-        index = self._index[:pixels]
-        sums, corner = self._sums[:pixels], self._corner[:pixels]
+        if pixels > _scratch.size:  # one row of a very wide frame
+            _scratch.grow(pixels)
+        index = _scratch.index[:pixels]
+        sums, corner = _scratch.sums[:pixels], _scratch.corner[:pixels]
         stride = self._integral.shape[1]
 
         def gather(

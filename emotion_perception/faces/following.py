@@ -1,8 +1,9 @@
 """Finding faces in a film for a fraction of what finding them in each frame costs.
 
 Between two frames a face hardly moves: the last stage of the detector alone puts the box back on it
-(`refine`). Meanwhile the rest of the frame is searched a part at a time, so that somebody new is
-noticed within a quarter of a second and no frame pays for the whole search.
+(`refine`). Meanwhile a helper searches the rest of the frame a part at a time, so that somebody new
+is noticed within 300 ms and no frame waits for the search. A face that gets lost is looked for
+around its place first, then once in the whole frame.
 """
 
 from __future__ import annotations
@@ -16,17 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.face import Face, FaceDetector
+from emotion_perception.team import Pending, Team, team
 
 _SAME: Final = 0.45
 """Overlap from which on two boxes are one face; people side by side overlap less."""
 
+_LOOK_EVERY_S: Final = 0.1
+
 
 @runtime_checkable
 class FollowingDetector(FaceDetector, Protocol):
-    """A detector that can look again at known faces, and search a frame part by part."""
+    """A detector that can look again at known faces, and search a frame part by part.
+
+    Two threads may use it at once.
+    """
 
     def refine(self, frame_bgr: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[Face | None]:
         """Return the face in or near each box (N, 4), None where there is none."""
+        ...
+
+    def find_near(self, frame_bgr: NDArray[np.uint8], box: NDArray[np.float32]) -> list[Face]:
+        """Return the faces about as large as a box (4,) in or near it, best score first."""
         ...
 
     def costs(self, height: int, width: int) -> list[float]:
@@ -46,13 +57,23 @@ class FollowingOptions:
 
     Attributes:
         search_period: within this time the whole frame is searched once.
-        least_score: a followed face below it is looked for anew in the whole frame.
+        least_score: a followed face below it is looked for anew around where it was.
+        patience: a face that got lost is looked for there for so long.
         most_age: of the last frame; after a longer gap the whole frame is searched.
     """
 
-    search_period: float = 0.25
+    search_period: float = 0.22
     least_score: float = 0.85
+    patience: float = 0.5
     most_age: float = 0.5
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Where a face got lost, and when."""
+
+    box: NDArray[np.float32]
+    since: float
 
 
 class FaceFollower:
@@ -61,17 +82,25 @@ class FaceFollower:
     Not thread-safe.
 
     Args:
+        helpers: search for new faces while the known ones are looked at; what they find is told
+            with the next frame.
         options: how.
     """
 
-    def __init__(self, options: FollowingOptions | None = None) -> None:
+    def __init__(
+        self, helpers: Team | None = None, options: FollowingOptions | None = None
+    ) -> None:
         self.options = options or FollowingOptions()
+        self._helpers = helpers or team(1)
         self.reset()
 
     def reset(self) -> None:
         """Search the next frame as a whole."""
         self._boxes: NDArray[np.float32] = np.empty((0, 4), np.float32)
         self._velocity: NDArray[np.float32] = np.empty((0, 4), np.float32)
+        self._missing: list[_Missing] = []
+        self._looked_at = -math.inf
+        self._search: Pending[list[Face]] | None = None
         self._detector: FaceDetector | None = None
         self._stamp = -math.inf
         self._shape: tuple[int, ...] = ()
@@ -85,55 +114,100 @@ class FaceFollower:
 
         Args:
             detector: if it is no FollowingDetector, each frame is searched as a whole.
-            frame_bgr: uint8 BGR (H, W, 3).
+            frame_bgr: uint8 BGR (H, W, 3); it may change afterwards.
             stamp: its time, seconds.
         """
         gap = stamp - self._stamp
         faces: list[Face] | None = None
         if (
-            isinstance(detector, FollowingDetector)
-            and detector is self._detector  # another one may look for other faces
-            and len(self._boxes)
+            detector is self._detector  # another one may look for other faces
             and 0 < gap <= self.options.most_age
             and frame_bgr.shape == self._shape
+            and isinstance(detector, FollowingDetector)
         ):
-            faces = self._follow(detector, frame_bgr, gap)
+            faces = self._follow(detector, frame_bgr, stamp, gap)
+        else:
+            self._missing = []
         if faces is None:
-            faces = detector.detect(frame_bgr)
-            self._next, self._credit = 0, 0.0
+            faces = _search_all(detector, frame_bgr)
+            self._next, self._credit, self._search = 0, 0.0, None
         self._remember(faces, gap)
         self._detector, self._stamp, self._shape = detector, stamp, frame_bgr.shape
         return faces
 
     def _follow(
-        self, detector: FollowingDetector, frame_bgr: NDArray[np.uint8], gap: float
+        self, detector: FollowingDetector, frame_bgr: NDArray[np.uint8], stamp: float, gap: float
     ) -> list[Face] | None:
         """Return the faces, or None where a face got lost and the whole frame must be searched."""
-        found = detector.refine(frame_bgr, self._boxes + self._velocity * np.float32(gap))
-        faces: list[Face] = []
-        for face in sorted((f for f in found if f is not None), key=lambda f: -f.score):
-            if not _covered(face, faces):
-                faces.append(face)
-        if len(faces) < len(found) or min(f.score for f in faces) < self.options.least_score:
-            return None
-        height, width = frame_bgr.shape[:2]
-        costs = detector.costs(height, width)
-        if not costs:
-            return faces
+        found, self._search = self._search.result() if self._search else [], None
+        known = self._boxes + self._velocity * np.float32(gap)
+        if parts := self._due(detector, frame_bgr.shape[:2], gap):
+            # A copy: the camera may write the next frame to the same place.
+            searched = frame_bgr.copy()
+            self._search = self._helpers.start(lambda: detector.search(searched, parts, known))
+        new = [face.box[None] for face in found if not _covered(face.box, known)]
+        looked_at = detector.refine(frame_bgr, np.concatenate([known, *new]))
+        # Where a face had moved further than expected, a second look sees it in the middle.
+        unsure = [
+            i for i, face in enumerate(looked_at) if face is not None and not self._sure(face)
+        ]
+        if unsure:
+            again = detector.refine(frame_bgr, _boxes([f for i in unsure if (f := looked_at[i])]))
+            for index, face in zip(unsure, again, strict=True):
+                looked_at[index] = face
+        sure: list[Face] = []
+        lost = []
+        for index, face in enumerate(looked_at):
+            if face is not None and self._sure(face):
+                sure.append(face)
+            elif index < len(known):
+                lost.append(known[index])
+        faces = _distinct(sure)
+        for box in lost:
+            if _covered(box, _boxes(faces)):
+                continue  # two that were one
+            near = _nearest(detector.find_near(frame_bgr, box), box, faces)
+            if near is None:
+                self._missing = [_Missing(box, stamp) for box in lost]
+                return None
+            faces.append(near)
+        self._look_for_missing(detector, frame_bgr, stamp, faces)
+        return sorted(faces, key=lambda face: -face.score)
+
+    def _sure(self, face: Face) -> bool:
+        return face.score >= self.options.least_score
+
+    def _due(self, detector: FollowingDetector, size: tuple[int, ...], gap: float) -> list[int]:
+        """Return the parts of the frame whose turn it is."""
+        costs = detector.costs(*size)
         self._credit = min(self._credit + gap / self.options.search_period, 1.0)
         parts: list[int] = []
         while len(parts) < len(costs) and costs[self._next] <= self._credit + 1e-9:
             self._credit -= costs[self._next]
             parts.append(self._next)
             self._next = (self._next + 1) % len(costs)
-        if parts:
-            known = np.stack([face.box for face in faces])
-            new = detector.search(frame_bgr, parts, known)
-            faces += [face for face in new if not _covered(face, faces)]
-        return faces
+        return parts
+
+    def _look_for_missing(
+        self, detector: FollowingDetector, frame_bgr: NDArray[np.uint8], stamp: float,
+        faces: list[Face],
+    ) -> None:  # fmt: skip
+        """Now and then add those that are back where they got lost."""
+        if stamp - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = stamp
+            for missing in self._missing:
+                if not _covered(missing.box, _boxes(faces)):
+                    back = _nearest(detector.find_near(frame_bgr, missing.box), missing.box, faces)
+                    if back is not None:
+                        faces.append(back)
+        self._missing = [
+            missing for missing in self._missing
+            if stamp - missing.since < self.options.patience
+            and not _covered(missing.box, _boxes(faces))
+        ]  # fmt: skip
 
     def _remember(self, faces: list[Face], gap: float) -> None:
-        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+        boxes = _boxes(faces)
         velocity = np.zeros_like(boxes)
         if len(self._boxes) and len(boxes) and 0 < gap <= self.options.most_age:
             overlaps = _overlaps(boxes, self._boxes + self._velocity * np.float32(gap))
@@ -145,11 +219,39 @@ class FaceFollower:
         self._boxes, self._velocity = boxes, velocity
 
 
-def _covered(face: Face, others: Sequence[Face]) -> bool:
-    if not others:
-        return False
-    boxes = np.stack([other.box for other in others])
-    return bool(_overlaps(face.box[None], boxes).max() >= _SAME)
+def _search_all(detector: FaceDetector, frame_bgr: NDArray[np.uint8]) -> list[Face]:
+    if not isinstance(detector, FollowingDetector):
+        return detector.detect(frame_bgr)
+    parts = range(len(detector.costs(*frame_bgr.shape[:2])))
+    return detector.search(frame_bgr, parts, np.empty((0, 4), np.float32))
+
+
+def _boxes(faces: Sequence[Face]) -> NDArray[np.float32]:
+    return np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """Return the faces without those that a better one covers."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if not _covered(face.box, _boxes(kept)):
+            kept.append(face)
+    return kept
+
+
+def _nearest(
+    found: Sequence[Face], box: NDArray[np.float32], others: Sequence[Face]
+) -> Face | None:
+    """Return the face that overlaps a box most, among those that are nobody else's."""
+    free = [face for face in found if not _covered(face.box, _boxes(others))]
+    if not free:
+        return None
+    overlaps = _overlaps(_boxes(free), box[None])[:, 0]
+    return free[int(overlaps.argmax())] if overlaps.max() > 0 else None
+
+
+def _covered(box: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
+    return bool(len(others) and _overlaps(box[None], others).max() >= _SAME)
 
 
 def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

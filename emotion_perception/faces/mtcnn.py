@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from emotion_perception.faces.mtcnn_cascade import (
     Verdicts,
     checked_model,
 )
-from emotion_perception.faces.mtcnn_geometry import Level, window_boxes
+from emotion_perception.faces.mtcnn_geometry import STRIDE, Strip, window_boxes
+from emotion_perception.faces.quick import QuickImage
+from emotion_perception.team import team
 
-# Crops in one run of a network: more would leave the cache (O-Net takes 0.3 ms a crop in batches
-# of 16, 0.4 ms in batches of 64).
-_RNET_BATCH = 64
-_ONET_BATCH = 16
+# Crops in one run of a network: more would leave the cache, and could not be shared out.
+_RNET_BATCH = 16
+_ONET_BATCH = 4
+
+Images = AreaImage | QuickImage
 
 
 class MtcnnDetector(MtcnnCascade):
@@ -44,6 +49,8 @@ class MtcnnDetector(MtcnnCascade):
         ValueError: a parameter is out of its range.
     """
 
+    strip_pixels = 14_000
+
     def __init__(
         self,
         model_dir: Path | None = None,
@@ -57,66 +64,68 @@ class MtcnnDetector(MtcnnCascade):
         super().__init__(min_face_size, thresholds, factor)
         if device != "cpu":
             raise ValueError(f"device: expected 'cpu', got {device!r}; see TorchMtcnnDetector")
-        if threads < 1:
-            raise ValueError(f"threads: expected at least 1, got {threads}")
         directory = checked_model(model_dir)
-        self._pnet_session = _session(directory / "pnet.onnx", threads)
-        self._rnet_session = _session(directory / "rnet.onnx", threads)
-        self._onet_session = _session(directory / "onet.onnx", threads)
-        self._area = AreaImage()
+        self._pnet_session = _session(directory / "pnet.onnx")
+        self._rnet_session = _session(directory / "rnet.onnx")
+        self._onet_session = _session(directory / "onet.onnx")
+        self._team = team(threads)
+        self._own = threading.local()
 
-    def _load(self, frame_bgr: NDArray[np.uint8]) -> None:
-        self._area.load(frame_bgr)
+    def _quick(self, frame_bgr: NDArray[np.uint8]) -> QuickImage:
+        return QuickImage(frame_bgr)
 
-    def _scan(self, levels: list[Level]) -> list[Candidates]:
-        found = []
-        for level in levels:
-            image = self._area.resized(level.height, level.width)
-            probability, offsets = self._pnet_session.run(None, {"image": image})
-            cells = np.flatnonzero(probability >= self.thresholds[0])
-            rows, columns = np.divmod(cells, probability.shape[-1])
-            found.append(
-                Candidates(
-                    window_boxes(rows, columns, level.scale),
-                    probability.reshape(-1)[cells],
-                    offsets.reshape(4, -1)[:, cells].T,
-                )
-            )
-        return found
+    def _load(self, frame_bgr: NDArray[np.uint8]) -> AreaImage:
+        image: AreaImage | None = getattr(self._own, "image", None)
+        if image is None:
+            image = self._own.image = AreaImage()
+        image.load(frame_bgr)
+        return image
 
-    def _rnet(self, windows: NDArray[np.intp]) -> Verdicts:
-        probability, offsets = self._run(self._rnet_session, windows, 24, _RNET_BATCH)
+    def _scan(self, image: Images, parts: Sequence[Strip], threshold: float) -> list[Candidates]:
+        return self._team.run([partial(self._scan_strip, image, part, threshold) for part in parts])
+
+    def _scan_strip(self, image: Images, strip: Strip, threshold: float) -> Candidates:
+        level = strip.level
+        pixels = image.resized(level.height, level.width, strip.top, strip.rows)
+        probability, offsets = self._pnet_session.run(None, {"image": pixels})
+        cells = np.flatnonzero(probability >= np.float32(threshold))
+        rows, columns = np.divmod(cells, probability.shape[-1])
+        return Candidates(
+            window_boxes(rows + strip.top // STRIDE, columns, level.scale),
+            probability.reshape(-1)[cells],
+            offsets.reshape(4, -1)[:, cells].T,
+        )
+
+    def _rnet(self, image: Images, windows: NDArray[np.intp]) -> Verdicts:
+        probability, offsets = self._run(self._rnet_session, image, windows, 24, _RNET_BATCH)
         return probability, offsets
 
-    def _onet(self, windows: NDArray[np.intp]) -> Details:
-        probability, offsets, points = self._run(self._onet_session, windows, 48, _ONET_BATCH)
+    def _onet(self, image: Images, windows: NDArray[np.intp]) -> Details:
+        found = self._run(self._onet_session, image, windows, 48, _ONET_BATCH)
+        probability, offsets, points = found
         return probability, offsets, points
 
     def _run(
-        self, session: Any, windows: NDArray[np.intp], size: int, batch: int
+        self, session: Any, image: Images, windows: NDArray[np.intp], size: int, batch: int
     ) -> list[NDArray[np.float32]]:
-        """Run a network on crops of the frame, some at a time."""
-        parts = [
-            session.run(None, {"image": self._area.crops(windows[start : start + batch], size)})
-            for start in range(0, len(windows), batch)
-        ]
-        if len(parts) == 1:
-            return list(parts[0])
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        """Run a network on crops of the frame, some at a time and side by side."""
+        crops = image.crops(windows, size)
+        parts = np.array_split(crops, -(-len(crops) // batch))
+        found = self._team.run([partial(session.run, None, {"image": part}) for part in parts])
+        if len(found) == 1:
+            return list(found[0])
+        return [np.concatenate(outputs) for outputs in zip(*found, strict=True)]
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     """Load a network.
 
     Raises:
         ModelError: ONNX Runtime cannot read the file.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads would keep the robot's cores busy between frames, for little gain.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +17,38 @@ from emotion_perception.faces.mtcnn_geometry import (
     WINDOW,
     Boxes,
     Level,
+    Strip,
     crop_windows,
     landmark_points,
     levels_may_overlap,
     pyramid,
     shift_by_side,
     squared,
+    strips,
 )
 from emotion_perception.faces.nms import nms, nms_min
 from emotion_perception.models import find_model
 
 MODEL_NAME = "face-mtcnn"
 
+_MOST_SIZES = 16  # of frames that are remembered
+
 NMS_IN_LEVEL = 0.5
 NMS = 0.7
 
+FILM_DOUBT = 0.6
+"""P-Net may be so much less in doubt where films are searched: everybody is seen many times, and
+most of what R-Net looks at comes from the least certain windows."""
+
+NEAR = 1.0
+"""Sides of a face around it that `find_near` looks at."""
+
+NEAR_SIZE = 0.6
+"""Least size that it looks for, in sides of the face."""
+
 
 class Candidates(NamedTuple):
-    """What P-Net believes in, in one image of the pyramid.
+    """What P-Net believes in, in a strip of the pyramid.
 
     Attributes:
         boxes: float32 (N, 4), the windows in whole pixels of the frame.
@@ -73,8 +87,13 @@ class MtcnnCascade(ABC):
     follows facenet-pytorch 2.5.3, whose boxes and landmarks come out. One difference: a proposal
     entirely outside the frame is dropped, where facenet-pytorch fails.
 
-    An instance keeps buffers between frames and must not be used by two threads at once.
+    An instance keeps buffers for each thread that uses it.
+
+    Attributes:
+        strip_pixels: P-Net scans about so much of the pyramid in one go.
     """
+
+    strip_pixels: int
 
     def __init__(self, min_face_size: int, thresholds: Sequence[float], factor: float) -> None:
         if min_face_size < WINDOW:
@@ -86,6 +105,7 @@ class MtcnnCascade(ABC):
         if not 0 < factor < 1:
             raise ValueError(f"factor: expected a value in (0, 1), got {factor}")
         self.min_face_size = min_face_size
+        self._parts_of: dict[tuple[int, int], list[list[Strip]]] = {}
         self.thresholds = tuple(np.float32(threshold) for threshold in thresholds)
         self.factor = factor
 
@@ -107,11 +127,8 @@ class MtcnnCascade(ABC):
         levels = pyramid(height, width, self.min_face_size, self.factor)
         if not levels:
             return []
-        self._load(frame_bgr)
-        boxes = self._reject(self._propose(levels, height, width), height, width)
-        boxes, scores, landmarks = self._decide(boxes, height, width)
-        kept = nms_min(boxes, scores, NMS)
-        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in kept]
+        every = [strip for level in levels for strip in self._strips(level)]
+        return self._search(self._load(frame_bgr), every, None, height, width)
 
     def refine(self, frame_bgr: NDArray[np.uint8], boxes: Boxes) -> list[Face | None]:
         """Look again at known faces with O-Net alone, at a fraction of the cost of `detect`.
@@ -143,8 +160,8 @@ class MtcnnCascade(ABC):
         # Only the part of the frame that holds the boxes is read.
         x1, y1 = windows[inside, :2].min(axis=0)
         x2, y2 = windows[inside, 2:].max(axis=0)
-        self._load(frame_bgr[y1:y2, x1:x2])
-        scores, offsets, relative = self._onet(windows[inside] - np.array([x1, y1, x1, y1]))
+        image = self._quick(frame_bgr[y1:y2, x1:x2])
+        scores, offsets, relative = self._onet(image, windows[inside] - (x1, y1, x1, y1))
         points = landmark_points(boxes[inside], relative)
         moved = shift_by_side(boxes[inside], offsets, inclusive=True)
         for row, index in enumerate(inside):
@@ -152,16 +169,45 @@ class MtcnnCascade(ABC):
                 faces[index] = Face(moved[row], float(scores[row]), points[row])
         return faces
 
+    def find_near(self, frame_bgr: NDArray[np.uint8], box: NDArray[np.float32]) -> list[Face]:
+        """Find faces about as large as a box in or near it, at a fraction of the cost of `detect`.
+
+        Args:
+            frame_bgr: uint8 BGR (H, W, 3).
+            box: float32 (4,), where a face was.
+
+        Returns:
+            Faces in pixels of the frame, best score first.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        check_frame(frame_bgr)
+        height, width = frame_bgr.shape[:2]
+        side = float(np.max(box[2:] - box[:2]))
+        corner = np.array([NEAR * side, NEAR * side], np.float32)
+        x1, y1 = np.clip(box[:2] - corner, 0, (width, height)).astype(int)
+        x2, y2 = np.clip(box[2:] + corner, 0, (width, height)).astype(int)
+        smallest = max(self.min_face_size, NEAR_SIZE * side)
+        levels = pyramid(y2 - y1, x2 - x1, smallest, self.factor)
+        if not levels:
+            return []
+        region = frame_bgr[y1:y2, x1:x2]
+        every = [strip for level in levels for strip in self._strips(level)]
+        shift = np.array([x1, y1], np.float32)
+        nobody = np.empty((0, 4), np.float32)
+        return [
+            Face(face.box + np.tile(shift, 2), face.score, face.landmarks + shift)
+            for face in self._search(self._quick(region), every, nobody, y2 - y1, x2 - x1)
+        ]
+
     def costs(self, height: int, width: int) -> list[float]:
         """Return what searching each part of a frame costs, as shares that sum to 1.
 
-        The largest image of the pyramid is one part, all others together are the second: about
-        half of the work each, and more parts would cost more in all.
+        The parts are strips of the pyramid, or several small ones, of about the same size.
         """
-        levels = pyramid(height, width, self.min_face_size, self.factor)
-        pixels = [level.height * level.width for level in levels]
-        parts = [pixels[:1], pixels[1:]]
-        return [sum(part) / sum(pixels) for part in parts if part]
+        pixels = [sum(map(_pixels, part)) for part in self._parts(height, width)]
+        return [share / sum(pixels) for share in pixels]
 
     def search(
         self, frame_bgr: NDArray[np.uint8], parts: Sequence[int], known: Boxes
@@ -183,20 +229,11 @@ class MtcnnCascade(ABC):
         """
         check_frame(frame_bgr)
         height, width = frame_bgr.shape[:2]
-        every = pyramid(height, width, self.min_face_size, self.factor)
-        levels = [level for part in parts for level in (every[1:] if part else every[:1])]
-        if not levels:
+        every = self._parts(height, width)
+        chosen = [strip for part in parts for strip in every[part]]
+        if not chosen:
             return []
-        self._load(frame_bgr)
-        boxes = self._propose(levels, height, width)
-        if len(known) and len(boxes):
-            middles = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-            inside = (middles > known[None, :, :2]) & (middles < known[None, :, 2:])
-            boxes = boxes[~np.any(np.all(inside, axis=2), axis=1)]
-        boxes = self._reject(boxes, height, width)
-        boxes, scores, landmarks = self._decide(boxes, height, width)
-        kept = nms_min(boxes, scores, NMS)
-        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in kept]
+        return self._search(self._quick(frame_bgr), chosen, known, height, width)
 
     def warm_up(self, height: int, width: int) -> None:
         """Allocate and compile what frames of this size need, so that the first one is not slow.
@@ -207,20 +244,63 @@ class MtcnnCascade(ABC):
         """
         frame = np.zeros((height, width, 3), np.uint8)
         self.detect(frame)
-        self._load(frame)
+        image = self._quick(frame)
         windows = np.array([[0, 0, width, height]])
-        self._rnet(windows)
-        self._onet(windows)
+        self._rnet(image, windows)
+        self._onet(image, windows)
 
-    def _propose(self, levels: list[Level], height: int, width: int) -> Boxes:
+    def _strips(self, level: Level) -> list[Strip]:
+        return strips(level, self.strip_pixels)
+
+    def _parts(self, height: int, width: int) -> list[list[Strip]]:
+        known = self._parts_of.get((height, width))
+        if known is not None:
+            return known
+        parts: list[list[Strip]] = []
+        size = 0
+        for level in pyramid(height, width, self.min_face_size, self.factor):
+            for strip in self._strips(level):
+                if not parts or size + _pixels(strip) > 1.2 * self.strip_pixels:
+                    parts.append([])
+                    size = 0
+                parts[-1].append(strip)
+                size += _pixels(strip)
+        if len(self._parts_of) >= _MOST_SIZES:
+            self._parts_of.clear()
+        self._parts_of[height, width] = parts
+        return parts
+
+    def _search(
+        self, image: Any, parts: Sequence[Strip], known: Boxes | None, height: int, width: int
+    ) -> list[Face]:
+        """Run the cascade on some strips; what is proposed inside known boxes is dropped.
+
+        Without known boxes it is a single image that is searched.
+        """
+        certain = self.thresholds[0] if known is None else 1 - FILM_DOUBT * (1 - self.thresholds[0])
+        boxes = self._propose(image, parts, float(certain), height, width)
+        if known is not None and len(known) and len(boxes):
+            middles = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+            inside = (middles > known[None, :, :2]) & (middles < known[None, :, 2:])
+            boxes = boxes[~np.any(np.all(inside, axis=2), axis=1)]
+        boxes = self._reject(image, boxes, height, width)
+        boxes, scores, landmarks = self._decide(image, boxes, height, width)
+        kept = nms_min(boxes, scores, NMS)
+        return [Face(boxes[i], float(scores[i]), landmarks[i]) for i in kept]
+
+    def _propose(
+        self, image: Any, parts: Sequence[Strip], threshold: float, height: int, width: int
+    ) -> Boxes:
         """Run P-Net and return the best boxes (N, 4), moved and squared."""
-        found = self._scan(levels)
+        found = self._scan(image, parts, threshold)
         boxes = np.concatenate([candidates.boxes for candidates in found])
         scores = np.concatenate([candidates.scores for candidates in found])
         offsets = np.concatenate([candidates.offsets for candidates in found])
         # Suppression within each image, in one call: those of other images are out of reach.
         # Corners are whole numbers far below 2**24, so the move does not round them.
-        numbers = np.repeat(np.arange(len(found)), [len(item.scores) for item in found])
+        levels = list(dict.fromkeys(part.level for part in parts))
+        images = [levels.index(part.level) for part in parts]
+        numbers = np.repeat(images, [len(item.scores) for item in found])
         apart = boxes.copy()
         apart[:, ::2] += (numbers * 2 * max(height, width))[:, None]
         kept = self._nms(apart, scores, NMS_IN_LEVEL)
@@ -228,22 +308,22 @@ class MtcnnCascade(ABC):
             kept = kept[self._nms(boxes[kept], scores[kept], NMS)]
         return squared(shift_by_side(boxes[kept], offsets[kept], inclusive=False))
 
-    def _reject(self, boxes: Boxes, height: int, width: int) -> Boxes:
+    def _reject(self, image: Any, boxes: Boxes, height: int, width: int) -> Boxes:
         """Run R-Net on boxes (N, 4) and return the moved and squared survivors."""
         boxes, windows = _inside(boxes, height, width)
         if not len(boxes):
             return boxes
-        scores, offsets = self._rnet(windows)
+        scores, offsets = self._rnet(image, windows)
         passed = np.flatnonzero(scores > self.thresholds[1])
         kept = passed[self._nms(boxes[passed], scores[passed], NMS)]
         return squared(shift_by_side(boxes[kept], offsets[kept], inclusive=True))
 
-    def _decide(self, boxes: Boxes, height: int, width: int) -> Details:
+    def _decide(self, image: Any, boxes: Boxes, height: int, width: int) -> Details:
         """Run O-Net on boxes (N, 4): moved boxes, their scores (N,) and landmarks (N, 5, 2)."""
         boxes, windows = _inside(boxes, height, width)
         if not len(boxes):
             return boxes, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)
-        scores, offsets, relative = self._onet(windows)
+        scores, offsets, relative = self._onet(image, windows)
         passed = scores > self.thresholds[2]
         boxes = boxes[passed]
         points = landmark_points(boxes, relative[passed])
@@ -254,20 +334,28 @@ class MtcnnCascade(ABC):
         return nms(boxes, scores, limit)
 
     @abstractmethod
-    def _load(self, frame_bgr: NDArray[np.uint8]) -> None:
-        """Take the frame that the next calls are about."""
+    def _load(self, frame_bgr: NDArray[np.uint8]) -> Any:
+        """Return what the next calls need of a frame; ends this thread's last one."""
+
+    def _quick(self, frame_bgr: NDArray[np.uint8]) -> Any:
+        """Return the same for films: what is quicker may differ by a little."""
+        return self._load(frame_bgr)
 
     @abstractmethod
-    def _scan(self, levels: list[Level]) -> list[Candidates]:
-        """Run P-Net on each image of the pyramid."""
+    def _scan(self, image: Any, parts: Sequence[Strip], threshold: float) -> list[Candidates]:
+        """Run P-Net on strips of the pyramid; what is at least so probable is returned."""
 
     @abstractmethod
-    def _rnet(self, windows: NDArray[np.intp]) -> Verdicts:
+    def _rnet(self, image: Any, windows: NDArray[np.intp]) -> Verdicts:
         """Run R-Net on windows (N, 4) of the frame, N > 0."""
 
     @abstractmethod
-    def _onet(self, windows: NDArray[np.intp]) -> Details:
+    def _onet(self, image: Any, windows: NDArray[np.intp]) -> Details:
         """Run O-Net on windows (N, 4) of the frame, N > 0."""
+
+
+def _pixels(strip: Strip) -> int:
+    return strip.rows * strip.level.width
 
 
 def _inside(boxes: Boxes, height: int, width: int) -> tuple[Boxes, NDArray[np.intp]]:

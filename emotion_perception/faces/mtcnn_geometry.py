@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,45 @@ class Level:
     width: int
 
 
-def pyramid(height: int, width: int, min_face_size: int, factor: float) -> list[Level]:
+@dataclass(frozen=True)
+class Strip:
+    """Some rows of one image of the pyramid, scanned in one go.
+
+    Attributes:
+        level: whose rows.
+        top: first row, even.
+        rows: number of rows; even, but for the last strip of an image.
+    """
+
+    level: Level
+    top: int
+    rows: int
+
+
+_MARGIN = 10
+"""Rows that P-Net needs beyond two for each row of its output."""
+
+
+def strips(level: Level, most_pixels: int) -> list[Strip]:
+    """Cut an image of the pyramid into strips of about the same height.
+
+    P-Net finds the same in the strips as in the whole: they overlap by as much as it needs, and
+    begin and end where its pooling does.
+
+    Args:
+        level: the image.
+        most_pixels: of a strip, about.
+    """
+    outputs = -(-(level.height - 2) // 2) - 4  # rows of P-Net's output for the whole image
+    count = max(1, min(outputs, round(level.height * level.width / most_pixels)))
+    edges = [index * outputs // count for index in range(count + 1)]
+    return [
+        Strip(level, 2 * a, level.height - 2 * a if b == outputs else 2 * (b - a) + _MARGIN)
+        for a, b in itertools.pairwise(edges)
+    ]
+
+
+def pyramid(height: int, width: int, min_face_size: float, factor: float) -> list[Level]:
     """Return the images that P-Net scans, largest first; none for a frame below the face size.
 
     Args:
@@ -94,7 +133,7 @@ def bin_edges(
     return index * length // bins, ((index + 1) * length + bins - 1) // bins
 
 
-def window_boxes(rows: NDArray[np.intp], columns: NDArray[np.intp], scale: float) -> Boxes:
+def window_boxes(rows: NDArray[Any], columns: NDArray[Any], scale: float) -> Boxes:
     """Return the frame area that P-Net looked at for cells of its output, in whole pixels."""
     corners = np.stack([columns, rows, columns, rows], axis=1).astype(np.float32)
     corners *= STRIDE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from emotion_perception.faces.mtcnn_cascade import (
     Verdicts,
     checked_model,
 )
-from emotion_perception.faces.mtcnn_geometry import Boxes, Level, window_boxes
+from emotion_perception.faces.mtcnn_geometry import Boxes, Strip, window_boxes
 
 # Crops in one run of a network, as in facenet-pytorch: bounds the memory in a crowd.
 _BATCH = 512
@@ -79,6 +81,13 @@ def _networks() -> dict[str, _Network]:
     }
 
 
+class _Image(NamedTuple):
+    """A frame on the device: float RGB (1, 3, H, W), and int32 sums (H + 1, W + 1, 3)."""
+
+    frame: Tensor
+    integral: Tensor
+
+
 class TorchMtcnnDetector(MtcnnCascade):
     """Face detector for a GPU; same boxes as `MtcnnDetector` in single precision.
 
@@ -97,6 +106,8 @@ class TorchMtcnnDetector(MtcnnCascade):
         ModelError: the model is missing or damaged.
         ValueError: a parameter is out of its range.
     """
+
+    strip_pixels = sys.maxsize  # a GPU is not full with one whole image
 
     def __init__(
         self,
@@ -124,28 +135,27 @@ class TorchMtcnnDetector(MtcnnCascade):
         except Exception as error:  # safetensors and torch raise types of their own
             raise ModelError(f"{weights}: cannot load the weights ({error})") from error
         self._nets = networks
-        self._frame = torch.empty(0)
-        self._integral = torch.empty(0)
 
-    def _load(self, frame_bgr: NDArray[np.uint8]) -> None:
+    def _load(self, frame_bgr: NDArray[np.uint8]) -> _Image:
         # A copy, because torch takes neither read-only nor mirrored arrays without complaint.
         image = torch.from_numpy(frame_bgr.copy()).to(self._device).flip(2)
-        self._frame = image.permute(2, 0, 1)[None].float().contiguous()
+        frame = image.permute(2, 0, 1)[None].float().contiguous()
         # Sums beyond int32 wrap around; differences of them are right again.
         sums = image.to(torch.int32).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
-        self._integral = functional.pad(sums, (0, 0, 1, 0, 1, 0))
+        return _Image(frame, functional.pad(sums, (0, 0, 1, 0, 1, 0)))
 
     @torch.inference_mode()
-    def _scan(self, levels: list[Level]) -> list[Candidates]:
+    def _scan(self, image: _Image, parts: Sequence[Strip], threshold: float) -> list[Candidates]:
+        levels = [part.level for part in parts]  # each in one strip
         outputs = []
         for level in levels:
             size = (level.height, level.width)
-            image = functional.interpolate(self._frame, size=size, mode="area")
-            outputs.append(self._forward("pnet", (image - 127.5) / 128)[0])
+            pixels = functional.interpolate(image.frame, size=size, mode="area")
+            outputs.append(self._forward("pnet", (pixels - 127.5) / 128)[0])
         # All images are under way before the first result is waited for.
         cells = torch.cat([output.flatten(1) for output in outputs], dim=1)
         cells[0].sigmoid_()
-        picks = (cells[0] >= float(self.thresholds[0])).nonzero()[:, 0]
+        picks = (cells[0] >= threshold).nonzero()[:, 0]
         picked = cells[:, picks].T.cpu().numpy()
         places = picks.cpu().numpy()
         found, start = [], 0
@@ -157,12 +167,12 @@ class TorchMtcnnDetector(MtcnnCascade):
             start += rows * columns
         return found
 
-    def _rnet(self, windows: NDArray[np.intp]) -> Verdicts:
-        output = self._look("rnet", windows, 24)
+    def _rnet(self, image: _Image, windows: NDArray[np.intp]) -> Verdicts:
+        output = self._look("rnet", image, windows, 24)
         return output[:, 0], output[:, 1:]
 
-    def _onet(self, windows: NDArray[np.intp]) -> Details:
-        output = self._look("onet", windows, 48)
+    def _onet(self, image: _Image, windows: NDArray[np.intp]) -> Details:
+        output = self._look("onet", image, windows, 48)
         return output[:, 0], output[:, 1:5], output[:, 5:].reshape(-1, 5, 2)
 
     def _nms(self, boxes: Boxes, scores: NDArray[np.float32], limit: float) -> NDArray[np.intp]:
@@ -170,11 +180,13 @@ class TorchMtcnnDetector(MtcnnCascade):
         return np.asarray(torchvision_nms(*on_device, limit).cpu().numpy(), np.intp)
 
     @torch.inference_mode()
-    def _look(self, name: str, windows: NDArray[np.intp], size: int) -> NDArray[np.float32]:
+    def _look(
+        self, name: str, image: _Image, windows: NDArray[np.intp], size: int
+    ) -> NDArray[np.float32]:
         """Run a network on crops; float32 (N, outputs) with the logit made a probability."""
         outputs = []
         for part in torch.split(torch.from_numpy(windows).to(self._device), _BATCH):
-            output = self._forward(name, self._crops(part, size))
+            output = self._forward(name, self._crops(image, part, size))
             output[:, 0].sigmoid_()
             outputs.append(output)
         return np.asarray(torch.cat(outputs).cpu().numpy(), np.float32)
@@ -186,7 +198,7 @@ class TorchMtcnnDetector(MtcnnCascade):
             output: Tensor = self._nets[name](images.to(self._dtype)).float()
         return output
 
-    def _crops(self, windows: Tensor, size: int) -> Tensor:
+    def _crops(self, image: _Image, windows: Tensor, size: int) -> Tensor:
         """Return area averages (N, 3, size, size) of windows (N, 4); see `AreaImage.crops`."""
         index = torch.arange(size, device=self._device)
         edges = []
@@ -198,7 +210,7 @@ class TorchMtcnnDetector(MtcnnCascade):
         left, right, top, bottom = edges
         left, right = left[:, None, :], right[:, None, :]
         top, bottom = top[:, :, None], bottom[:, :, None]
-        table = self._integral
+        table = image.integral
         sums = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
         area = ((bottom - top) * (right - left))[..., None]
         return ((sums / area - 127.5) / 128).permute(0, 3, 1, 2)

@@ -85,13 +85,15 @@ class FacePreprocessing:
         height, width = frame.shape[:2]
         x0, y0 = np.clip(np.floor(corners.min(axis=1)).astype(int) - 2, 0, [width - 1, height - 1])
         x1, y1 = np.clip(
-            np.ceil(corners.max(axis=1)).astype(int) + 3, [x0 + 1, y0 + 1], [width, height]
+            np.ceil(corners.max(axis=1)).astype(int) + 2 + shrink, [x0 + 1, y0 + 1], [width, height]
         )
         patch: NDArray[Any] = to_grey(frame[y0:y1, x0:x1])
         scale_x = scale_y = 1.0
         if shrink > 1:
             target = (max(1, (x1 - x0) // shrink), max(1, (y1 - y0) // shrink))
-            scale_x, scale_y = target[0] / (x1 - x0), target[1] / (y1 - y0)
+            # Whole blocks of pixels, where there are any: that is exact, and far faster.
+            patch = patch[: target[1] * shrink, : target[0] * shrink]
+            scale_x, scale_y = target[0] / patch.shape[1], target[1] / patch.shape[0]
             patch = cv2.resize(patch, target, interpolation=cv2.INTER_AREA)
         # Pixel centres: a continuous coordinate c is the pixel index c - 0.5.
         inverse = np.empty((2, 3))

@@ -18,6 +18,7 @@ from emotion_perception.faces.tracking import FaceTracker, Look, Track, Tracking
 from emotion_perception.reaction.partner import Candidate, PartnerChooser, PartnerOptions
 from emotion_perception.reaction.reaction import FaceReaction
 from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptions
+from emotion_perception.team import Team
 
 Crops = Sequence[NDArray[np.uint8]]
 Judge = Callable[[Crops], NDArray[np.float32]]
@@ -86,14 +87,16 @@ class Scene:
     Args:
         options: how it is followed.
         numbers: of the face ids, to share among scenes; None counts from 1.
+        helpers: share the work, see FaceFollower.
     """
 
     def __init__(
-        self, options: SceneOptions | None = None, numbers: Iterator[int] | None = None
-    ) -> None:
+        self, options: SceneOptions | None = None, numbers: Iterator[int] | None = None,
+        helpers: Team | None = None,
+    ) -> None:  # fmt: skip
         self.options = options or SceneOptions()
         self._tracker = FaceTracker(self.options.tracking, numbers)
-        self._follower = FaceFollower()
+        self._follower = FaceFollower(helpers)
         self.reset()
 
     def configure(self, options: SceneOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ class OnnxBackend:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would take the robot's other processes their processor.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._team = team(threads)
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
@@ -56,6 +56,11 @@ class OnnxBackend:
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""
+        parts = np.array_split(batch, max(1, min(len(batch), self._team.threads)))
+        found = self._team.run([partial(self._run, part) for part in parts])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = self._session.run(None, {"crops": batch})[0]
         return result
 
