@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from emotion_perception.device import resolve_device
 from emotion_perception.drawing import draw_reactions
 from emotion_perception.faces.face import Face, FaceDetector
+from emotion_perception.faces.following import find_many
 from emotion_perception.image.preprocess import to_grey
 from emotion_perception.models import find_model
 from emotion_perception.reaction.reaction import FaceReaction, decide
-from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions
+from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions, Sight
 from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
 from emotion_perception.valence.model import ValenceModel, key_of
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
 
 BASE_MODEL = "valence-base"
 _MOST_CAMERAS: Final = 8
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame of one camera.
+
+    Attributes:
+        frame_bgr: uint8 BGR (H, W, 3); it is not changed.
+        stamp: time of the frame, seconds; None for an image that is no part of a film.
+        camera: whose frame it is.
+    """
+
+    frame_bgr: NDArray[np.uint8]
+    stamp: float | None = None
+    camera: str = ""
 
 
 class ReactionPipeline:
@@ -149,28 +165,60 @@ class ReactionPipeline:
         Raises:
             ValueError: if the frame is not a uint8 BGR image.
         """
-        model = self.model  # another thread may exchange it; one frame has one model
-        scene = Scene(self._options) if stamp is None else self._scene(camera)
-        found = scene.find(self.detector, frame_bgr, stamp or 0.0)
-        faces = [face for face in found if _usable(face)]
-        crops = [model.preprocessing.align(frame_bgr, face.landmarks) for face in faces]
-        reactions = scene.update(
-            frame_bgr, faces, crops, stamp or 0.0, model.judge, self._threshold(model),
-            self.enrolled,
-        )  # fmt: skip
-        if stamp is None:
-            reactions = [replace(reaction, face_id="") for reaction in reactions]
-        return sorted(reactions, key=lambda reaction: not reaction.is_partner)
+        return self.run_many([Shot(frame_bgr, stamp, camera)])[0]
+
+    def run_many(self, shots: Sequence[Shot]) -> list[list[FaceReaction]]:
+        """Judge the faces of several frames together, which costs less than one after another.
+
+        Args:
+            shots: frames of one or several cameras, those of each in the order of time. The
+                answers are those that `run` would give.
+
+        Returns:
+            What `run` returns, for each frame.
+
+        Raises:
+            ValueError: if a frame is not a uint8 BGR image.
+        """
+        model = self.model  # another thread may exchange it; these frames have one model
+        threshold, enrolled = self._threshold(model), self.enrolled
+        sights: list[tuple[Scene, Sight]] = []
+        for start, stop in _rounds(shots):
+            some = shots[start:stop]
+            scenes = [self._scene_of(shot) for shot in some]
+            found = find_many(
+                self.detector,
+                [
+                    (scene.follower, shot.frame_bgr, shot.stamp or 0.0)
+                    for scene, shot in zip(scenes, some, strict=True)
+                ],
+            )
+            for shot, scene, every in zip(some, scenes, found, strict=True):
+                frame, faces = shot.frame_bgr, [face for face in every if _usable(face)]
+                crops = [model.preprocessing.align(frame, face.landmarks) for face in faces]
+                sights.append((scene, scene.look(frame, faces, crops, shot.stamp or 0.0, enrolled)))
+        judged = model.judge([crop for _, sight in sights for crop in sight.crops])
+        answers, start = [], 0
+        for shot, (scene, sight) in zip(shots, sights, strict=True):
+            stop = start + len(sight.crops)
+            reactions = scene.tell(sight, judged[start:stop], threshold)
+            start = stop
+            if shot.stamp is None:
+                reactions = [replace(reaction, face_id="") for reaction in reactions]
+            answers.append(sorted(reactions, key=lambda reaction: not reaction.is_partner))
+        return answers
 
     def _threshold(self, model: ValenceModel) -> float:
         told = self._told_threshold
         return model.checkpoint.confidence_threshold if told is None else told
 
-    def _scene(self, camera: str) -> Scene:
-        scene = self._scenes.pop(camera, None) or Scene(
+    def _scene_of(self, shot: Shot) -> Scene:
+        if shot.stamp is None:  # an image of its own
+            return Scene(self._options, helpers=team(self._threads))
+        scene = self._scenes.pop(shot.camera, None) or Scene(
             self._options, self._numbers, team(self._threads)
         )
-        self._scenes[camera] = scene  # the last used is the last
+        self._scenes[shot.camera] = scene  # the last used is the last
         if len(self._scenes) > _MOST_CAMERAS:
             del self._scenes[next(iter(self._scenes))]
         return scene
@@ -232,6 +280,18 @@ def make_mtcnn(
     from emotion_perception.faces.mtcnn_torch import TorchMtcnnDetector
 
     return TorchMtcnnDetector(min_face_size=min_face_size, thresholds=thresholds, device=device)
+
+
+def _rounds(shots: Sequence[Shot]) -> list[tuple[int, int]]:
+    """Cut frames into runs in which each camera's film has at most one."""
+    edges, seen = [0], set[str]()
+    for index, shot in enumerate(shots):
+        if shot.stamp is not None and shot.camera in seen:
+            edges.append(index)
+            seen = set()
+        if shot.stamp is not None:
+            seen.add(shot.camera)
+    return list(itertools.pairwise([*edges, len(shots)])) if shots else []
 
 
 def _usable(face: Face) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
-from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.pipeline import ReactionPipeline, Shot
 from emotion_perception.reaction.reaction import Reaction, Reason
 
 
@@ -163,3 +163,46 @@ def test_shipped_weights_are_what_their_card_says(pipeline):
     assert checkpoint.name == "valence-base"
     assert checkpoint.figures["fer_plus_test"]["accuracy"] >= 0.87
     assert checkpoint.training["images"] > 20000
+
+
+def test_frames_together_are_judged_as_one_after_another():
+    pytest.importorskip("matplotlib")
+
+    frames = list(demo_frames(10.0))[20:110:2]
+    shots = [
+        Shot(frame[:, ::-1] if camera else frame, index / 5, f"camera {camera}")
+        for index, frame in enumerate(frames)
+        for camera in range(2)
+    ]
+    alone, together = ReactionPipeline(), ReactionPipeline()
+    expected = [alone.run(shot.frame_bgr, shot.stamp, shot.camera) for shot in shots]
+    found = [
+        answer
+        for at in range(0, len(shots), 32)
+        for answer in together.run_many(shots[at : at + 32])
+    ]
+    assert sum(len(reactions) for reactions in expected) > 20
+    assert together.run_many([]) == []
+    for one, other in zip(expected, found, strict=True):
+        assert [r.reaction for r in one] == [r.reaction for r in other]
+        assert [r.is_partner for r in one] == [r.is_partner for r in other]
+        assert [r.stamp for r in one] == [r.stamp for r in other]
+        for r, s in zip(one, other, strict=True):
+            np.testing.assert_allclose(r.probabilities, s.probabilities, atol=1e-3)
+            np.testing.assert_allclose(r.face.box, s.face.box, atol=0.05)
+    ids = [{r.face_id for r in answer} for answer in found]
+    assert set.union(*ids[::2]).isdisjoint(set.union(*ids[1::2]))  # no id in two cameras
+
+
+def test_images_together_are_images_of_their_own():
+    pytest.importorskip("matplotlib")
+
+    frames = list(demo_frames(5.0))[10:60:12]
+    pipeline = ReactionPipeline()
+    for one, other in zip(
+        [pipeline.run(frame) for frame in frames],
+        pipeline.run_many([Shot(frame) for frame in frames]),
+        strict=True,
+    ):
+        assert [r.reaction for r in one] == [r.reaction for r in other]
+        assert all(r.face_id == "" for r in other)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,8 +32,10 @@ class FollowingDetector(FaceDetector, Protocol):
     Two threads may use it at once.
     """
 
-    def refine(self, frame_bgr: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[Face | None]:
-        """Return the face in or near each box (N, 4), None where there is none."""
+    def refine_many(
+        self, frames_bgr: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[list[Face | None]]:
+        """Return, for each frame, the face in or near each box (N, 4), None where there is none."""
         ...
 
     def find_near(self, frame_bgr: NDArray[np.uint8], box: NDArray[np.float32]) -> list[Face]:
@@ -74,6 +76,27 @@ class _Missing:
 
     box: NDArray[np.float32]
     since: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A frame on its way.
+
+    Attributes:
+        frame_bgr: uint8 BGR (H, W, 3).
+        stamp: its time, seconds.
+        gap: time since the last one.
+        known: float32 (N, 4), where the known faces should be.
+        boxes: these, and where a helper found new ones.
+        film: whether it continues a film.
+    """
+
+    frame_bgr: NDArray[np.uint8]
+    stamp: float
+    gap: float
+    known: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    film: bool = True
 
 
 class FaceFollower:
@@ -117,28 +140,20 @@ class FaceFollower:
             frame_bgr: uint8 BGR (H, W, 3); it may change afterwards.
             stamp: its time, seconds.
         """
+        return find_many(detector, [(self, frame_bgr, stamp)])[0]
+
+    def _begin(self, detector: FaceDetector, frame_bgr: NDArray[np.uint8], stamp: float) -> _Step:
+        """Return what to look at again in the next frame."""
         gap = stamp - self._stamp
-        faces: list[Face] | None = None
-        if (
+        step = _Step(frame_bgr, stamp, gap, self._boxes, self._boxes)
+        if not (
             detector is self._detector  # another one may look for other faces
             and 0 < gap <= self.options.most_age
             and frame_bgr.shape == self._shape
             and isinstance(detector, FollowingDetector)
         ):
-            faces = self._follow(detector, frame_bgr, stamp, gap)
-        else:
             self._missing = []
-        if faces is None:
-            faces = _search_all(detector, frame_bgr)
-            self._next, self._credit, self._search = 0, 0.0, None
-        self._remember(faces, gap)
-        self._detector, self._stamp, self._shape = detector, stamp, frame_bgr.shape
-        return faces
-
-    def _follow(
-        self, detector: FollowingDetector, frame_bgr: NDArray[np.uint8], stamp: float, gap: float
-    ) -> list[Face] | None:
-        """Return the faces, or None where a face got lost and the whole frame must be searched."""
+            return replace(step, film=False)
         found, self._search = self._search.result() if self._search else [], None
         known = self._boxes + self._velocity * np.float32(gap)
         if parts := self._due(detector, frame_bgr.shape[:2], gap):
@@ -146,13 +161,34 @@ class FaceFollower:
             searched = frame_bgr.copy()
             self._search = self._helpers.start(lambda: detector.search(searched, parts, known))
         new = [face.box[None] for face in found if not _covered(face.box, known)]
-        looked_at = detector.refine(frame_bgr, np.concatenate([known, *new]))
+        return replace(step, known=known, boxes=np.concatenate([known, *new]))
+
+    def _finish(
+        self, detector: FaceDetector, step: _Step, looked_at: list[Face | None]
+    ) -> list[Face]:
+        """Return the faces of the frame that was begun."""
+        faces: list[Face] | None = None
+        if step.film and isinstance(detector, FollowingDetector):
+            faces = self._follow(detector, step, looked_at)
+        if faces is None:
+            faces = _search_all(detector, step.frame_bgr)
+            self._next, self._credit, self._search = 0, 0.0, None
+        self._remember(faces, step.gap)
+        self._detector, self._stamp, self._shape = detector, step.stamp, step.frame_bgr.shape
+        return faces
+
+    def _follow(
+        self, detector: FollowingDetector, step: _Step, looked_at: list[Face | None]
+    ) -> list[Face] | None:
+        """Return the faces, or None where a face got lost and the whole frame must be searched."""
+        frame_bgr, known = step.frame_bgr, step.known
         # Where a face had moved further than expected, a second look sees it in the middle.
         unsure = [
             i for i, face in enumerate(looked_at) if face is not None and not self._sure(face)
         ]
         if unsure:
-            again = detector.refine(frame_bgr, _boxes([f for i in unsure if (f := looked_at[i])]))
+            boxes = _boxes([face for index in unsure if (face := looked_at[index])])
+            again = detector.refine_many([frame_bgr], [boxes])[0]
             for index, face in zip(unsure, again, strict=True):
                 looked_at[index] = face
         sure: list[Face] = []
@@ -168,10 +204,10 @@ class FaceFollower:
                 continue  # two that were one
             near = _nearest(detector.find_near(frame_bgr, box), box, faces)
             if near is None:
-                self._missing = [_Missing(box, stamp) for box in lost]
+                self._missing = [_Missing(box, step.stamp) for box in lost]
                 return None
             faces.append(near)
-        self._look_for_missing(detector, frame_bgr, stamp, faces)
+        self._look_for_missing(detector, frame_bgr, step.stamp, faces)
         return sorted(faces, key=lambda face: -face.score)
 
     def _sure(self, face: Face) -> bool:
@@ -217,6 +253,33 @@ class FaceFollower:
                     # Half of it is the detector's jitter.
                     velocity[row] = (self._velocity[column] + moved) / 2
         self._boxes, self._velocity = boxes, velocity
+
+
+def find_many(
+    detector: FaceDetector, frames: Sequence[tuple[FaceFollower, NDArray[np.uint8], float]]
+) -> list[list[Face]]:
+    """Find the faces of one frame of each of several cameras, looking at them together.
+
+    Args:
+        detector: see FaceFollower.find.
+        frames: follower, uint8 BGR frame (H, W, 3) and time of each; every follower once.
+
+    Returns:
+        The faces of each frame, best score first.
+    """
+    steps = [follower._begin(detector, frame, stamp) for follower, frame, stamp in frames]
+    looked_at: list[list[Face | None]] = [[] for _ in steps]
+    films = [index for index, step in enumerate(steps) if step.film and len(step.boxes)]
+    if films and isinstance(detector, FollowingDetector):
+        found = detector.refine_many(
+            [steps[i].frame_bgr for i in films], [steps[i].boxes for i in films]
+        )
+        for index, faces in zip(films, found, strict=True):
+            looked_at[index] = faces
+    return [
+        follower._finish(detector, step, faces)
+        for (follower, _, _), step, faces in zip(frames, steps, looked_at, strict=True)
+    ]
 
 
 def _search_all(detector: FaceDetector, frame_bgr: NDArray[np.uint8]) -> list[Face]:

@@ -105,11 +105,21 @@ class MtcnnDetector(MtcnnCascade):
         probability, offsets, points = found
         return probability, offsets, points
 
+    def _onet_many(self, images: Sequence[Any], windows: Sequence[NDArray[np.intp]]) -> Details:
+        crops = [image.crops(of_it, 48) for image, of_it in zip(images, windows, strict=True)]
+        found = self._shared(self._onet_session, np.concatenate(crops), _ONET_BATCH)
+        probability, offsets, points = found
+        return probability, offsets, points
+
     def _run(
         self, session: Any, image: Images, windows: NDArray[np.intp], size: int, batch: int
     ) -> list[NDArray[np.float32]]:
         """Run a network on crops of the frame, some at a time and side by side."""
-        crops = image.crops(windows, size)
+        return self._shared(session, image.crops(windows, size), batch)
+
+    def _shared(
+        self, session: Any, crops: NDArray[np.float32], batch: int
+    ) -> list[NDArray[np.float32]]:
         parts = np.array_split(crops, -(-len(crops) // batch))
         found = self._team.run([partial(session.run, None, {"image": part}) for part in parts])
         if len(found) == 1:

@@ -146,28 +146,44 @@ class MtcnnCascade(ABC):
         Raises:
             ValueError: wrong dtype or shape.
         """
-        check_frame(frame_bgr)
-        boxes = np.asarray(boxes, np.float32)
-        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-            raise ValueError(f"boxes: expected finite values of shape (N, 4), got {boxes.shape}")
-        faces: list[Face | None] = [None] * len(boxes)
-        height, width = frame_bgr.shape[:2]
-        boxes = squared(boxes)
-        windows = crop_windows(boxes, height, width)
-        inside = np.flatnonzero((windows[:, 2:] > windows[:, :2]).all(axis=1))
-        if not len(inside):
-            return faces
-        # Only the part of the frame that holds the boxes is read.
-        x1, y1 = windows[inside, :2].min(axis=0)
-        x2, y2 = windows[inside, 2:].max(axis=0)
-        image = self._quick(frame_bgr[y1:y2, x1:x2])
-        scores, offsets, relative = self._onet(image, windows[inside] - (x1, y1, x1, y1))
-        points = landmark_points(boxes[inside], relative)
-        moved = shift_by_side(boxes[inside], offsets, inclusive=True)
-        for row, index in enumerate(inside):
+        return self.refine_many([frame_bgr], [boxes])[0]
+
+    def refine_many(
+        self, frames_bgr: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxes]
+    ) -> list[list[Face | None]]:
+        """Do what `refine` does for several frames at once, the faces of all in one batch."""
+        found: list[list[Face | None]] = []
+        images, windows, squares, places = [], [], [], []
+        for frame_bgr, of_frame in zip(frames_bgr, boxes, strict=True):
+            check_frame(frame_bgr)
+            of_frame = np.asarray(of_frame, np.float32)
+            if of_frame.ndim != 2 or of_frame.shape[1] != 4 or not np.isfinite(of_frame).all():
+                raise ValueError(
+                    f"boxes: expected finite values of shape (N, 4), got {of_frame.shape}"
+                )
+            found.append([None] * len(of_frame))
+            of_frame = squared(of_frame)
+            inside = crop_windows(of_frame, *frame_bgr.shape[:2])
+            visible = np.flatnonzero((inside[:, 2:] > inside[:, :2]).all(axis=1))
+            if not len(visible):
+                continue
+            # Only the part of the frame that holds the boxes is read.
+            x1, y1 = inside[visible, :2].min(axis=0)
+            x2, y2 = inside[visible, 2:].max(axis=0)
+            images.append(self._quick(frame_bgr[y1:y2, x1:x2]))
+            windows.append(inside[visible] - (x1, y1, x1, y1))
+            squares.append(of_frame[visible])
+            places += [(len(found) - 1, index) for index in visible]
+        if not places:
+            return found
+        scores, offsets, relative = self._onet_many(images, windows)
+        every = np.concatenate(squares)
+        points = landmark_points(every, relative)
+        moved = shift_by_side(every, offsets, inclusive=True)
+        for row, (number, index) in enumerate(places):
             if scores[row] > self.thresholds[2]:
-                faces[index] = Face(moved[row], float(scores[row]), points[row])
-        return faces
+                found[number][index] = Face(moved[row], float(scores[row]), points[row])
+        return found
 
     def find_near(self, frame_bgr: NDArray[np.uint8], box: NDArray[np.float32]) -> list[Face]:
         """Find faces about as large as a box in or near it, at a fraction of the cost of `detect`.
@@ -348,6 +364,12 @@ class MtcnnCascade(ABC):
     @abstractmethod
     def _rnet(self, image: Any, windows: NDArray[np.intp]) -> Verdicts:
         """Run R-Net on windows (N, 4) of the frame, N > 0."""
+
+    def _onet_many(self, images: Sequence[Any], windows: Sequence[NDArray[np.intp]]) -> Details:
+        """Run O-Net on windows of several frames; the outputs of all, in their order."""
+        every = [self._onet(image, of_it) for image, of_it in zip(images, windows, strict=True)]
+        scores, offsets, points = (np.concatenate(part) for part in zip(*every, strict=True))
+        return scores, offsets, points
 
     @abstractmethod
     def _onet(self, image: Any, windows: NDArray[np.intp]) -> Details:

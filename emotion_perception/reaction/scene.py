@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_perception.faces.face import Face, FaceDetector
+from emotion_perception.faces.face import Face
 from emotion_perception.faces.following import FaceFollower
 from emotion_perception.faces.quality import QualityLimits, measure
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
@@ -79,6 +79,31 @@ class _Person:
     recognised_at: float = -math.inf
 
 
+@dataclass(frozen=True)
+class Sight:
+    """A frame that was looked at, and whose faces are still to be judged.
+
+    Attributes:
+        stamp: time of the frame as the filters take it, seconds.
+        told_at: its own time.
+        faces: in it.
+        face_ids: theirs.
+        filters: of their reactions.
+        problems: why a face is not judged; empty if it is.
+        partner: id of the partner, or empty.
+        crops: aligned grey crops of the faces to judge, uint8 (S, S).
+    """
+
+    stamp: float
+    told_at: float
+    faces: list[Face]
+    face_ids: list[str]
+    filters: list[ReactionFilter]
+    problems: list[str]
+    partner: str
+    crops: list[NDArray[np.uint8]]
+
+
 class Scene:
     """The faces before one camera.
 
@@ -88,6 +113,9 @@ class Scene:
         options: how it is followed.
         numbers: of the face ids, to share among scenes; None counts from 1.
         helpers: share the work, see FaceFollower.
+
+    Attributes:
+        follower: finds the faces.
     """
 
     def __init__(
@@ -96,7 +124,7 @@ class Scene:
     ) -> None:  # fmt: skip
         self.options = options or SceneOptions()
         self._tracker = FaceTracker(self.options.tracking, numbers)
-        self._follower = FaceFollower(helpers)
+        self.follower = FaceFollower(helpers)
         self.reset()
 
     def configure(self, options: SceneOptions) -> None:
@@ -114,34 +142,31 @@ class Scene:
     def reset(self) -> None:
         """Forget everybody; ids go on from where they were."""
         self._tracker.reset()
-        self._follower.reset()
+        self.follower.reset()
         self._chooser = PartnerChooser(self.options.partner)
         self._people: dict[str, _Person] = {}
         self._stamp = self._looked_at = -math.inf
-
-    def find(
-        self, detector: FaceDetector, frame_bgr: NDArray[np.uint8], stamp: float
-    ) -> list[Face]:
-        """Find the faces of the next frame, see FaceFollower."""
-        return self._follower.find(detector, frame_bgr, stamp)
 
     def update(
         self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
         judge: Judge, threshold: float, enrolled: Enrolled | None = None,
     ) -> list[FaceReaction]:  # fmt: skip
-        """Take the next frame.
+        """Take the next frame, and judge its faces: `look` and `tell` in one."""
+        sight = self.look(frame_bgr, faces, crops, stamp, enrolled)
+        return self.tell(sight, judge(sight.crops), threshold)
+
+    def look(
+        self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
+        enrolled: Enrolled | None = None,
+    ) -> Sight:  # fmt: skip
+        """Take the next frame: who is who, and who is to be judged.
 
         Args:
             frame_bgr: uint8 BGR (H, W, 3).
             faces: found in it.
             crops: their aligned grey crops, uint8 (S, S).
             stamp: its time, seconds; a jump back starts anew.
-            judge: judges crops; called once, with those that are good enough.
-            threshold: least probability that counts as an answer.
             enrolled: the patient, if the partner is found by likeness.
-
-        Returns:
-            One entry a face, in the order of the faces.
         """
         if stamp < self._stamp - _LATE_S:
             self.reset()
@@ -163,8 +188,6 @@ class Scene:
             if enrolled is not None and not problem:
                 _recognise(person, crop, stamp, enrolled)
             problems.append(problem)
-        good = [index for index, problem in enumerate(problems) if not problem]
-        judged = dict(zip(good, judge([crops[index] for index in good]), strict=True))
         height, width = frame_bgr.shape[:2]
         partner = self._chooser.choose(
             [
@@ -173,17 +196,36 @@ class Scene:
             ],
             stamp,
         )
+        good = [crop for crop, problem in zip(crops, problems, strict=True) if not problem]
+        return Sight(
+            stamp, told_at, list(faces), [track.face_id for track in tracks],
+            [self._people[track.face_id].filter for track in tracks], problems, partner, good,
+        )  # fmt: skip
+
+    def tell(
+        self, sight: Sight, judged: NDArray[np.float32], threshold: float
+    ) -> list[FaceReaction]:
+        """Say how the faces of a frame react; frames in the order in which they were looked at.
+
+        Args:
+            sight: what `look` returned.
+            judged: float32 (N, 3), calibrated probabilities of its crops.
+            threshold: least probability that counts as an answer.
+
+        Returns:
+            One entry a face, in the order of the faces.
+        """
+        answers = iter(judged)
         result = []
-        for index, (track, face) in enumerate(zip(tracks, faces, strict=True)):
-            own = judged.get(index)
-            told, reaction, reason = self._people[track.face_id].filter.update(
-                own, stamp, threshold
-            )
+        for index, face in enumerate(sight.faces):
+            own = None if sight.problems[index] else next(answers)
+            told, reaction, reason = sight.filters[index].update(own, sight.stamp, threshold)
+            face_id = sight.face_ids[index]
             result.append(
                 FaceReaction(
-                    face=face, probabilities=told, reaction=reaction, reason=reason, stamp=told_at,
-                    face_id=track.face_id, is_partner=track.face_id == partner,
-                    frame_probabilities=own, problem=problems[index],
+                    face=face, probabilities=told, reaction=reaction, reason=reason,
+                    stamp=sight.told_at, face_id=face_id, is_partner=face_id == sight.partner,
+                    frame_probabilities=own, problem=sight.problems[index],
                 )
             )  # fmt: skip
         return result

@@ -15,8 +15,8 @@ class Counted:
     def __init__(self):
         self._real = MtcnnDetector(threads=1)
         self.full, self.near, self.parts = 0, 0, []
-        self.refine, self.costs, self.detect = (
-            self._real.refine, self._real.costs, self._real.detect
+        self.refine_many, self.costs, self.detect = (
+            self._real.refine_many, self._real.costs, self._real.detect
         )  # fmt: skip
 
     def search(self, frame, parts, known):
