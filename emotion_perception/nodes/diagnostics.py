@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from emotion_perception.nodes.serving import Serving
 from emotion_perception.nodes.statistics import Snapshot
@@ -13,9 +13,9 @@ from emotion_perception.nodes.statistics import Snapshot
 
 def diagnostics(
     name: str, state: str, snapshot: Snapshot, *, silent: bool, device: str,
-    serving: Serving | None,
-) -> DiagnosticArray:  # fmt: skip
-    """Describe the node in one status.
+    serving: Serving | None, camera: str = "",
+) -> DiagnosticStatus:  # fmt: skip
+    """Describe the node, or what it does for one of several cameras.
 
     ERROR: active, but no images come. WARN: images come, but some of the last could not be used.
     OK: everything else, an inactive node included.
@@ -27,6 +27,7 @@ def diagnostics(
         silent: whether images are overdue.
         device: that is used, if anything is loaded.
         serving: who is served by which model, if anything is loaded.
+        camera: name of the camera, empty for the only one.
     """
     level, text = DiagnosticStatus.OK, state
     if silent:
@@ -56,14 +57,13 @@ def diagnostics(
         "memory (MB)": f"{resident_megabytes():.0f}",
         "last error": snapshot.last_error,
     }
-    status = DiagnosticStatus(
+    return DiagnosticStatus(
         level=level,
-        name=f"{name.lstrip('/')}: reaction",
+        name=f"{name.lstrip('/')}: reaction" + (f" {camera}" if camera else ""),
         message=text,
         hardware_id=device,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
-    return DiagnosticArray(status=[status])
 
 
 def resident_megabytes() -> float:

@@ -71,7 +71,8 @@ def _parse(spec: Spec, text: str) -> Value:
             return int(text)
         if isinstance(default, float):
             return float(text)
-        return [float(number) for number in text.strip("[] ").split(",")]
+        words = [word.strip(" '\"") for word in text.strip("[] ").split(",")]
+        return words if isinstance(default[0], str) else [float(word) for word in words]
     except (ValueError, KeyError):
         expected = {bool: "true or false", int: "a whole number", float: "a number"}
         raise ValueError(

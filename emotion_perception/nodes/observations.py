@@ -84,11 +84,12 @@ class ObservationServer:
         why_not_looking: says why no frames are looked at; empty while they are.
         log: file that results are appended to, or empty.
         on_failure: told when the log cannot be written.
+        name: of the action.
     """
 
     def __init__(
         self, node: Node, why_not_looking: Callable[[], str], log: Callable[[], str],
-        on_failure: Callable[[str], None],
+        on_failure: Callable[[str], None], name: str = "~/observe_reaction",
     ) -> None:  # fmt: skip
         self._node = node
         self._why_not_looking = why_not_looking
@@ -104,7 +105,7 @@ class ObservationServer:
         )
         self._timer.cancel()
         self._server = ActionServer(
-            node, ObserveReaction, "~/observe_reaction", self._execute,
+            node, ObserveReaction, name, self._execute,
             goal_callback=lambda _: GoalResponse.ACCEPT,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )  # fmt: skip

@@ -28,7 +28,7 @@ from rclpy.parameter import Parameter
 
 from emotion_perception.reaction.partner import STRATEGIES
 
-Value = bool | int | float | str | list[float]
+Value = bool | int | float | str | list[float] | list[str]
 
 
 class Change(Enum):
@@ -50,7 +50,7 @@ class Spec:
         change: when it may change.
         low: least value of a number.
         high: greatest value of a number.
-        pattern: regular expression that a string must match as a whole.
+        pattern: regular expression that a string, or each of several, must match as a whole.
         length: number of entries of a list.
     """
 
@@ -72,11 +72,14 @@ class Spec:
             for number in numbers:
                 if not (math.isfinite(number) and self.low <= number <= self.high):
                     return f"{self.name}: expected {self.low:g} to {self.high:g}, got {number}"
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+        for text in numbers if self.pattern is not None else []:
+            assert self.pattern is not None
+            if re.fullmatch(self.pattern, text):
+                continue
             words = self.pattern.split("|")
             if len(words) > 1 and all(word.replace("_", "").isalnum() for word in words):
-                return f"{self.name}: expected one of {', '.join(words)}, got {value!r}"
-            return f"{self.name}: expected a match of {self.pattern}, got {value!r}"
+                return f"{self.name}: expected one of {', '.join(words)}, got {text!r}"
+            return f"{self.name}: expected a match of {self.pattern}, got {text!r}"
         return None
 
     def descriptor(self) -> ParameterDescriptor:
@@ -103,6 +106,9 @@ class Spec:
 
 PARAMETERS: tuple[Spec, ...] = (
     Spec("autostart", False, "Configure and activate without a lifecycle manager.", Change.START),
+    Spec("camera_topics", [""], "Image topics of several cameras, such as [front/image_raw, "
+         "back/image_raw]; what is told of each is under its name (front/user_reaction). Without "
+         "any there is one camera, image_raw.", pattern=r"(~?/?[A-Za-z_][A-Za-z0-9_/]*)?"),
     Spec("image_transport", "raw", "Kind of image topic: raw or compressed.",
          pattern="raw|compressed"),
     Spec("decoder", "builtin", "What decodes images: builtin, or the distribution's cv_bridge.",

@@ -15,22 +15,20 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
 from emotion_perception.faces.face import FaceDetector
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.faces.stillness import StillnessOptions
 from emotion_perception.image.decode import ImageError
-from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.camera import Camera, camera_names
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
 from emotion_perception.nodes.messages import (
@@ -40,7 +38,6 @@ from emotion_perception.nodes.messages import (
     reaction_of,
     user_reaction,
 )
-from emotion_perception.nodes.observations import ObservationServer
 from emotion_perception.nodes.parameters import (
     check_changes,
     declare_parameters,
@@ -52,8 +49,9 @@ from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
 from emotion_perception.nodes.worker import NewestItemWorker
-from emotion_perception.pipeline import ReactionPipeline
+from emotion_perception.pipeline import ReactionPipeline, Shot
 from emotion_perception.reaction.partner import PartnerOptions
+from emotion_perception.reaction.reaction import FaceReaction
 from emotion_perception.reaction.scene import SceneOptions
 from emotion_perception.reaction.smoothing import SmoothingOptions
 from emotion_perception.srv import LoadPatientModel
@@ -61,23 +59,8 @@ from emotion_perception.srv import LoadPatientModel
 LOG_EVERY_S = 5.0
 """A fault that repeats with every image is logged this often; all are counted."""
 
-RELIABILITY = {
-    "best_effort": ReliabilityPolicy.BEST_EFFORT,
-    "auto": ReliabilityPolicy.RELIABLE,
-    "reliable": ReliabilityPolicy.RELIABLE,
-    "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
-}
-
 SCENE_PARAMETERS = frozenset(
     {"min_dwell", "partner", "partner_face_id", "partner_patience", "ignore_pictures"}
-)
-
-# Reliability and depth are parameters of this node; these are left to the usual qos_overrides.
-OVERRIDABLE = (
-    QoSPolicyKind.HISTORY,
-    QoSPolicyKind.DURABILITY,
-    QoSPolicyKind.DEADLINE,
-    QoSPolicyKind.LIVELINESS,
 )
 
 
@@ -85,38 +68,33 @@ class ReactionNode(LifecycleNode):
     """Judges the newest camera image; the README has its topics and parameters.
 
     Threads: the executor's runs every callback and never touches pixels; one worker, alive while
-    the node is active, decodes, judges and publishes; one loads models. The model in use is
-    exchanged as a whole, between two frames.
+    the node is active, decodes, judges and publishes, with helpers that share its work; one loads
+    models. The model in use is exchanged as a whole, between two frames. Several cameras share
+    all of these; what waits of them is judged together.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("reaction_node", **node_arguments)
-        self._statistics = Statistics()
         self._pipeline: ReactionPipeline | None = None
-        self._worker: NewestItemWorker[Image | CompressedImage] | None = None
-        self._subscription: Any = None
+        self._worker: NewestItemWorker[Camera, Image | CompressedImage] | None = None
         self._activated_at = 0.0
         self._last_log: dict[str, float] = {}
         self._detector_outdated = threading.Event()
         self._scene_outdated = threading.Event()
         self._enabled = True
-        self._last_judged = -1e9
         self._loader: ModelLoader | None = None
         self._serving: Serving | None = None
         self._ros4hri: Ros4Hri | None = None
-        self._reliability = ReliabilityPolicy.RELIABLE
         self._state = "unconfigured"
-        for line in declare_parameters(self):
+        wrong = declare_parameters(self)
+        self._cameras = [self._make_camera("", "image_raw")]
+        for line in wrong:
             self._statistics.count("refused", line)
             self.get_logger().error(line)
         for line in unknown_overrides(self):
             self.get_logger().warning(line)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._on_parameters_set)
-        self._observations = ObservationServer(
-            self, self._why_not_looking, lambda: self._parameter("observation_log"),
-            lambda line: self._refused("observation not logged", line),
-        )  # fmt: skip
         self.create_service(LoadPatientModel, "~/load_patient_model", self._on_load_patient_model)
         self.create_service(SetBool, "~/enable", self._on_enable)
         # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
@@ -137,6 +115,7 @@ class ReactionNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._decode = decoder(self._parameter("decoder"))
+            cameras = camera_names(self._parameter("camera_topics"))
             if self._parameter("ros4hri") and (why := unavailable()):
                 raise ModelError(f"ros4hri: {why}")
             pipeline = self._make_pipeline()
@@ -154,16 +133,9 @@ class ReactionNode(LifecycleNode):
         if pipeline.device_warning:
             self.get_logger().warning(pipeline.device_warning)
         self._pipeline, self._loader, self._serving = pipeline, loader, serving
-        # Deep enough that what a loaded machine lost is still there to be sent again: Fast DDS
-        # asks for it only every 3 s.
-        answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
-        self._reactions = self.create_lifecycle_publisher(UserReaction, "user_reaction", answers)
-        self._faces = self.create_lifecycle_publisher(FaceReactionArray, "~/faces", answers)
-        images = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
-        self._debug = self.create_lifecycle_publisher(Image, "~/debug_image", images)
-        self._debug_jpeg = self.create_lifecycle_publisher(
-            CompressedImage, "~/debug_image/compressed", images
-        )
+        self._take_cameras(cameras)
+        for camera in self._cameras:
+            camera.open()
         self._state = "inactive"
         self.get_logger().info(
             f"configured: model {serving.model.model_id} on {pipeline.device} "
@@ -174,15 +146,17 @@ class ReactionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the images."""
         result: TransitionCallbackReturn = super().on_activate(state)
-        self._statistics.reset()
-        self._observations.forget()
+        for camera in self._cameras:
+            camera.statistics.reset()
+            camera.observations.forget()
         if self._pipeline is not None:
             self._pipeline.reset()
         self._activated_at = time.monotonic()
         self._state = "active"
         if self._enabled:
             self._look()
-            self.get_logger().info(f"active: images from {self._subscription.topic_name}")
+            topics = ", ".join(camera.subscription.topic_name for camera in self._cameras)
+            self.get_logger().info(f"active: images from {topics}")
         else:
             self.get_logger().info("active, but not looking: call ~/enable to look")
         return result
@@ -217,24 +191,25 @@ class ReactionNode(LifecycleNode):
         self._stop()
         if self._loader is not None:
             self._loader.close()
-        self._observations.destroy()
+        for camera in self._cameras:
+            camera.destroy()
         super().destroy_node()
 
     # The executor's thread.
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._statistics.image_received()
+    def _on_image(self, camera: Camera, message: Image | CompressedImage) -> None:
+        camera.statistics.image_received()
         most = self._parameter("max_rate")
         if most > 0:
             now = time.monotonic()
             # A little early is on time: a camera's frames are not evenly spaced.
-            if now - self._last_judged < 0.9 / most:
-                self._statistics.count("skipped")
+            if now - camera.last_judged < 0.9 / most:
+                camera.statistics.count("skipped")
                 return
             # Not `now`: what one frame was late would slow down all that follow.
-            self._last_judged = max(self._last_judged + 1 / most, now - 0.5 / most)
-        if self._worker is not None and not self._worker.put(message):
-            self._statistics.count("dropped")
+            camera.last_judged = max(camera.last_judged + 1 / most, now - 0.5 / most)
+        if self._worker is not None and not self._worker.put(camera, message):
+            camera.statistics.count("dropped")
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
         result = check_changes(parameters, lambda: self._pipeline is None)
@@ -349,58 +324,34 @@ class ReactionNode(LifecycleNode):
             return "the node was told not to look: call ~/enable"
         return ""
 
-    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        if self._parameter("qos_reliability") == "auto":
-            # Not here: the subscription whose event this is can't be destroyed under it.
-            self.executor.create_task(self._fall_back_to_best_effort)
-            return
-        topic = self._subscription.topic_name if self._subscription else "image_raw"
-        line = (
-            f"a publisher of {topic} does not offer the QoS that this node asks for; set "
-            f"qos_reliability to auto or best_effort ({event.last_policy_kind!s})"
-        )
-        self._log_now_and_then("qos", line)
-
-    def _fall_back_to_best_effort(self) -> None:
-        if self._subscription is None or self._reliability is ReliabilityPolicy.BEST_EFFORT:
-            return
-        self._reliability = ReliabilityPolicy.BEST_EFFORT
-        self.destroy_subscription(self._subscription)
-        self._subscription = self._subscribe()
-        self.get_logger().info(
-            f"a publisher of {self._subscription.topic_name} is best-effort: so is this node now"
-        )
-
     def _on_timer(self) -> None:
-        snapshot = self._statistics.snapshot()
         waiting = time.monotonic() - self._activated_at
         looking = self._state == "active" and self._enabled
-        silent = looking and min(snapshot.image_age, waiting) > self._parameter("image_timeout")
-        if silent:
-            self._log_now_and_then("silent", self._why_silent())
-        message = diagnostics(
-            self.get_fully_qualified_name(),
-            self._state if self._enabled or self._state != "active" else "active, not looking",
-            snapshot, silent=silent, device=self._pipeline.device if self._pipeline else "",
-            serving=self._serving,
-        )  # fmt: skip
+        state = self._state if self._enabled or self._state != "active" else "active, not looking"
+        message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
+        for camera in self._cameras:
+            snapshot = camera.statistics.snapshot()
+            silent = looking and min(snapshot.image_age, waiting) > self._parameter("image_timeout")
+            if silent:
+                self._log_now_and_then(f"silent {camera.name}", camera.why_silent())
+            message.status.append(
+                diagnostics(
+                    self.get_fully_qualified_name(), state, snapshot, silent=silent,
+                    device=self._pipeline.device if self._pipeline else "",
+                    serving=self._serving, camera=camera.name,
+                )
+            )  # fmt: skip
         self._diagnostics.publish(message)
 
     # The worker's thread.
 
-    def _process(self, message: Image | CompressedImage) -> None:
+    def _process(self, messages: dict[Camera, Image | CompressedImage]) -> None:
         pipeline, serving = self._pipeline, self._serving
         assert pipeline is not None
         assert serving is not None
         pipeline.model = serving.model
         pipeline.enrolled = serving.enrolled
-        stamp = Time.from_msg(message.header.stamp)
-        received = self.get_clock().now()
-        limit = self._parameter("max_frame_age")
-        if limit > 0 and (received - stamp).nanoseconds > limit * 1e9:
-            self._statistics.count("stale")
-            return
         if self._detector_outdated.is_set():
             self._detector_outdated.clear()
             pipeline.detector = self._make_detector(pipeline.device)
@@ -409,47 +360,77 @@ class ReactionNode(LifecycleNode):
             pipeline.configure(self._scene_options())
         threshold = self._parameter("confidence_threshold")
         pipeline.confidence_threshold = None if threshold < 0 else threshold
+        judged = []
+        for camera, message in messages.items():
+            shot = self._shot(camera, message)
+            if shot is not None:
+                judged.append((camera, message.header, shot))
+        answers = pipeline.run_many([shot for _, _, shot in judged])
+        for (camera, header, shot), reactions in zip(judged, answers, strict=True):
+            self._tell(camera, header, shot, reactions, serving)
+
+    def _shot(self, camera: Camera, message: Image | CompressedImage) -> Shot | None:
+        """Decode an image; None if it is too old or cannot be read."""
+        stamp = Time.from_msg(message.header.stamp)
+        received = self.get_clock().now()
+        limit = self._parameter("max_frame_age")
+        if limit > 0 and (received - stamp).nanoseconds > limit * 1e9:
+            camera.statistics.count("stale")
+            return None
         try:
             frame = self._decode(message)
         except ImageError as error:
-            self._statistics.count("bad", str(error))
-            self._log_now_and_then("bad", f"image skipped: {error}")
-            return
+            camera.statistics.count("bad", str(error))
+            self._log_now_and_then(f"bad {camera.name}", f"image skipped: {error}")
+            return None
         # A stamp of zero is no time: the arrival is.
         since = stamp if stamp.nanoseconds > 0 else received
-        seconds = since.nanoseconds * 1e-9
-        reactions = pipeline.run(frame, seconds, message.header.frame_id)
-        size = (frame.shape[1], frame.shape[0])
-        latency = (self.get_clock().now() - since).nanoseconds * 1e-9
-        model_id = serving.model.model_id
-        told = user_reaction(message.header, reactions, size, model_id, serving.patient_id, latency)
-        self._reactions.publish(told)
-        self._faces.publish(face_reactions(message.header, reactions, size, model_id))
-        if self._ros4hri is not None:
-            self._ros4hri.update(message.header, reactions, size)
-        self._observations.add(
-            seconds, reactions, lambda face_id: reaction_of(told, reactions, size, face_id),
-            pipeline.confidence_threshold,
-        )  # fmt: skip
-        self._statistics.image_judged(latency)
-        raw = self._debug.get_subscription_count() > 0
-        jpeg = self._debug_jpeg.get_subscription_count() > 0
-        if raw or jpeg:
-            caption = f"{latency * 1e3:.0f} ms  {self._statistics.rate_out():.0f} frames/s"
-            drawn = pipeline.draw(frame, reactions, caption)
-            if raw:
-                self._debug.publish(bgr_image(message.header, drawn))
-            if jpeg:
-                self._debug_jpeg.publish(jpeg_image(message.header, drawn))
+        return Shot(frame, since.nanoseconds * 1e-9, f"{camera.name}:{message.header.frame_id}")
 
-    def _on_failure(self, error: Exception) -> None:
+    def _tell(
+        self, camera: Camera, header: Header, shot: Shot, reactions: list[FaceReaction],
+        serving: Serving,
+    ) -> None:  # fmt: skip
+        """Publish what a frame says."""
+        assert self._pipeline is not None
+        assert shot.stamp is not None
+        size = (shot.frame_bgr.shape[1], shot.frame_bgr.shape[0])
+        latency = self.get_clock().now().nanoseconds * 1e-9 - shot.stamp
+        model_id = serving.model.model_id
+        told = user_reaction(header, reactions, size, model_id, serving.patient_id, latency)
+        camera.reactions.publish(told)
+        camera.faces.publish(face_reactions(header, reactions, size, model_id))
+        if self._ros4hri is not None:
+            self._ros4hri.update(header, reactions, size)
+        camera.observations.add(
+            shot.stamp, reactions, lambda face_id: reaction_of(told, reactions, size, face_id),
+            self._pipeline.confidence_threshold,
+        )  # fmt: skip
+        camera.statistics.image_judged(latency)
+        raw = camera.debug.get_subscription_count() > 0
+        jpeg = camera.debug_jpeg.get_subscription_count() > 0
+        if raw or jpeg:
+            caption = f"{latency * 1e3:.0f} ms  {camera.statistics.rate_out():.0f} frames/s"
+            drawn = self._pipeline.draw(shot.frame_bgr, reactions, caption)
+            if raw:
+                camera.debug.publish(bgr_image(header, drawn))
+            if jpeg:
+                camera.debug_jpeg.publish(jpeg_image(header, drawn))
+
+    def _on_failure(self, cameras: list[Camera], error: Exception) -> None:
         if not self.context.ok():
             return  # ROS was shut down while the worker was publishing
         line = f"image not judged: {type(error).__name__}: {error}"
-        self._statistics.count("failed", line)
+        for camera in cameras:
+            camera.statistics.count("failed", line)
         self._log_now_and_then("failed", line)
 
     # Both.
+
+    @property
+    def _statistics(self) -> Statistics:
+        """What is refused is counted by the first camera."""
+        return self._cameras[0].statistics
 
     def _log_now_and_then(self, kind: str, line: str) -> None:
         now = time.monotonic()
@@ -487,6 +468,17 @@ class ReactionNode(LifecycleNode):
             stillness=StillnessOptions() if self._parameter("ignore_pictures") else None,
         )
 
+    def _make_camera(self, name: str, topic: str) -> Camera:
+        return Camera(self, name, topic, self._parameter, self._why_not_looking, self._refused)
+
+    def _take_cameras(self, wanted: dict[str, str]) -> None:
+        """Have these cameras and no others."""
+        if [camera.name for camera in self._cameras] == list(wanted):
+            return
+        for camera in self._cameras:
+            camera.destroy()
+        self._cameras = [self._make_camera(name, topic) for name, topic in wanted.items()]
+
     def _make_pipeline(self) -> ReactionPipeline:
         self._detector_outdated.clear()
         self._scene_outdated.clear()
@@ -515,60 +507,19 @@ class ReactionNode(LifecycleNode):
             self._parameter("threads"),
         )  # fmt: skip
 
-    def _subscribe(self) -> Any:
-        compressed = self._parameter("image_transport") == "compressed"
-        # As image_transport does it: the base topic is remapped, then the suffix is added.
-        topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=self._parameter("qos_depth"),
-            reliability=self._reliability,
-        )
-        return self.create_subscription(
-            CompressedImage if compressed else Image, topic, self._on_image, qos,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
-            qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
-        )  # fmt: skip
-
-    def _why_silent(self) -> str:
-        topic = self._subscription.topic_name
-        timeout = self._parameter("image_timeout")
-        publishers = self.get_publishers_info_by_topic(topic)
-        line = f"no image on {topic} for {timeout:g} s: "
-        if not publishers:
-            kind = self._subscription.msg_type.__name__
-            others = sorted(
-                name
-                for name, types in self.get_topic_names_and_types()
-                if f"sensor_msgs/msg/{kind}" in types
-                and name != topic
-                and "/debug_image" not in name
-            )
-            seen = f"; topics with images: {', '.join(others)}" if others else ""
-            return (
-                f"{line}nobody publishes it; remap image_raw to the camera's topic"
-                f" (the launch file's image_topic){seen}"
-            )
-        return (
-            f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
-            "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
-        )
-
     def _look(self) -> None:
         if self._parameter("ros4hri"):
             self._ros4hri = Ros4Hri(self)
         self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
-        self._reliability = RELIABILITY[self._parameter("qos_reliability")]
-        self._subscription = self._subscribe()
+        for camera in self._cameras:
+            camera.look(self._on_image)
 
     def _stop(self, why: str = "the node stopped looking") -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        for camera in self._cameras:
+            camera.look_away(why)
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-        self._observations.interrupt(why)
         if self._ros4hri is not None:
             self._ros4hri.close()
             self._ros4hri = None
@@ -580,8 +531,8 @@ class ReactionNode(LifecycleNode):
             self._loader = None
         if self._pipeline is not None:
             self._pipeline = self._serving = None
-            for publisher in (self._reactions, self._faces, self._debug, self._debug_jpeg):
-                self.destroy_lifecycle_publisher(publisher)
+            for camera in self._cameras:
+                camera.close()
 
 
 def _in_words(serving: Serving) -> str:

@@ -1,0 +1,203 @@
+"""One camera of the reaction node: its images in, what is told of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.observations import ObservationServer
+from emotion_perception.nodes.statistics import Statistics
+
+RELIABILITY: Final = {
+    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "auto": ReliabilityPolicy.RELIABLE,
+    "reliable": ReliabilityPolicy.RELIABLE,
+    "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
+}
+
+# Reliability and depth are parameters of this node; these are left to the usual qos_overrides.
+_OVERRIDABLE: Final = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DURABILITY,
+    QoSPolicyKind.DEADLINE,
+    QoSPolicyKind.LIVELINESS,
+)
+
+
+class Camera:
+    """The topics, the action and the counters of one camera.
+
+    Args:
+        node: whose they are.
+        name: under which its topics are found; empty for the only camera.
+        topic: of its images.
+        parameter: returns the value of a parameter of the node.
+        why_not_looking: says why no frames are looked at; empty while they are.
+        refused: told what was refused, and why.
+
+    Attributes:
+        name: see above.
+        statistics: its counters.
+        observations: its action.
+        subscription: to its images, while they are looked at.
+        last_judged: when an image was last passed on, as max_rate counts.
+        reactions, faces, debug, debug_jpeg: publishers, between `open` and `close`.
+    """
+
+    reactions: Any
+    faces: Any
+    debug: Any
+    debug_jpeg: Any
+
+    def __init__(
+        self, node: LifecycleNode, name: str, topic: str, parameter: Callable[[str], Any],
+        why_not_looking: Callable[[], str], refused: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.statistics = Statistics()
+        self.subscription: Any = None
+        self.last_judged = -1e9
+        self._node = node
+        self._topic = topic
+        self._parameter = parameter
+        self._reliability = ReliabilityPolicy.RELIABLE
+        self._publishers: list[Any] = []
+        self.observations = ObservationServer(
+            node, why_not_looking, lambda: parameter("observation_log"),
+            lambda line: refused("observation not logged", line), self._own("observe_reaction"),
+        )  # fmt: skip
+
+    def open(self) -> None:
+        """Create the publishers."""
+        create = self._node.create_lifecycle_publisher
+        # Deep enough that what a loaded machine lost is still there to be sent again: Fast DDS
+        # asks for it only every 3 s.
+        answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+        images = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+        prefix = f"{self.name}/" if self.name else ""
+        self.reactions = create(UserReaction, f"{prefix}user_reaction", answers)
+        self.faces = create(FaceReactionArray, self._own("faces"), answers)
+        self.debug = create(Image, self._own("debug_image"), images)
+        self.debug_jpeg = create(CompressedImage, self._own("debug_image/compressed"), images)
+        self._publishers = [self.reactions, self.faces, self.debug, self.debug_jpeg]
+
+    def close(self) -> None:
+        """Remove the publishers."""
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = []
+
+    def look(self, on_image: Callable[[Camera, Image | CompressedImage], None]) -> None:
+        """Subscribe to the images."""
+        self._reliability = RELIABILITY[self._parameter("qos_reliability")]
+        self._on_image = on_image
+        self._subscribe()
+
+    def look_away(self, why: str) -> None:
+        """End the subscription, and the goals that wait for frames."""
+        if self.subscription is not None:
+            self._node.destroy_subscription(self.subscription)
+            self.subscription = None
+        self.observations.interrupt(why)
+
+    def destroy(self) -> None:
+        """Remove everything."""
+        self.look_away("the node ends")
+        self.close()
+        self.observations.destroy()
+
+    def why_silent(self) -> str:
+        """Say why no image comes, and what to do."""
+        topic = self.subscription.topic_name
+        line = f"no image on {topic} for {self._parameter('image_timeout'):g} s: "
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not publishers:
+            kind = self.subscription.msg_type.__name__
+            others = sorted(
+                name
+                for name, types in self._node.get_topic_names_and_types()
+                if f"sensor_msgs/msg/{kind}" in types
+                and name != topic
+                and "/debug_image" not in name
+            )
+            seen = f"; topics with images: {', '.join(others)}" if others else ""
+            what_to_do = (
+                "change camera_topics" if self.name
+                else "remap image_raw to the camera's topic (the launch file's image_topic)"
+            )  # fmt: skip
+            return f"{line}nobody publishes it; {what_to_do}{seen}"
+        return (
+            f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
+            "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
+        )
+
+    def _own(self, topic: str) -> str:
+        return f"~/{self.name}/{topic}" if self.name else f"~/{topic}"
+
+    def _subscribe(self) -> None:
+        compressed = self._parameter("image_transport") == "compressed"
+        # As image_transport does it: the base topic is remapped, then the suffix is added.
+        topic = self._node.resolve_topic_name(self._topic) + ("/compressed" if compressed else "")
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._parameter("qos_depth"),
+            reliability=self._reliability,
+        )
+        self.subscription = self._node.create_subscription(
+            CompressedImage if compressed else Image, topic,
+            lambda message: self._on_image(self, message), qos,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+        )  # fmt: skip
+
+    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        if self._parameter("qos_reliability") == "auto":
+            # Not here: the subscription whose event this is can't be destroyed under it.
+            self._node.executor.create_task(self._fall_back_to_best_effort)
+            return
+        topic = self.subscription.topic_name if self.subscription else self._topic
+        self._node.get_logger().warning(
+            f"a publisher of {topic} does not offer the QoS that this node asks for; set "
+            f"qos_reliability to auto or best_effort ({event.last_policy_kind!s})"
+        )
+
+    def _fall_back_to_best_effort(self) -> None:
+        if self.subscription is None or self._reliability is ReliabilityPolicy.BEST_EFFORT:
+            return
+        self._reliability = ReliabilityPolicy.BEST_EFFORT
+        self._node.destroy_subscription(self.subscription)
+        self._subscribe()
+        self._node.get_logger().info(
+            f"a publisher of {self.subscription.topic_name} is best-effort: so is this node now"
+        )
+
+
+def camera_names(topics: Sequence[str]) -> dict[str, str]:
+    """Return the image topic of each camera by the camera's name.
+
+    The name is the topic without its last part: ``front`` for ``/front/image_raw``.
+
+    Args:
+        topics: of the images; without one that is not empty there is one camera without a name.
+
+    Raises:
+        ValueError: two cameras would have one name.
+    """
+    names: dict[str, str] = {}
+    for topic in filter(None, topics):
+        path = topic.strip("/").removeprefix("~/")
+        name = path.rpartition("/")[0] or path
+        if name in names:
+            raise ValueError(
+                f"camera_topics: {names[name]} and {topic} would both be called {name!r}; give "
+                "each camera a namespace of its own, by remapping"
+            )
+        names[name] = topic
+    return names or {"": "image_raw"}
