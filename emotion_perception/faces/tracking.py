@@ -121,9 +121,11 @@ class FaceTracker:
         self.tracks = [t for t in self.tracks if stamp - t.last_seen <= self.options.max_gap]
         seen_as: Sequence[Look | None] = looks if looks is not None else [None] * len(faces)
         cost = np.full((len(self.tracks), len(faces)), math.inf)
+        found = [_place(face).tolist() for face in faces]
         for row, known in enumerate(self.tracks):
-            for column, face in enumerate(faces):
-                cost[row, column] = self._cost(known, face, seen_as[column], stamp)
+            expected = known._predicted(stamp, self.options.fade).tolist()
+            for column, place in enumerate(found):
+                cost[row, column] = self._cost(known, expected, place, seen_as[column], stamp)
         result: list[Track | None] = [None] * len(faces)
         for row, column in assign(cost, self.options.gate**2):
             self._continue(self.tracks[row], faces[column], seen_as[column], stamp)
@@ -141,18 +143,20 @@ class FaceTracker:
         self.tracks.clear()
         self._stamp = -math.inf
 
-    def _cost(self, track: Track, face: Face, look: Look | None, stamp: float) -> float:
+    def _cost(
+        self, track: Track, expected: Sequence[float], found: Sequence[float], look: Look | None,
+        stamp: float,
+    ) -> float:  # fmt: skip
         """Return how unlikely a face continues a track: a squared distance, infinite for never."""
         options = self.options
         gap = stamp - track.last_seen
-        expected, found = track._predicted(stamp, options.fade), _place(face)
         side = math.exp((expected[2] + found[2]) / 2)
-        away = float(np.hypot(*(expected[:2] - found[:2]))) / side
+        away = math.hypot(expected[0] - found[0], expected[1] - found[1]) / side
         spread = options.jitter + options.drift * gap
         resized = abs(expected[2] - found[2]) / (options.size_jitter + 0.2 * gap)
         # The logarithm: of two tracks that fit, the one whose place is better known fits better.
         known = 2 * math.log(spread / options.jitter)
-        place = float((away / spread) ** 2 + resized**2)
+        place = (away / spread) ** 2 + resized**2
         if place > options.gate**2 * 2:
             return math.inf
         unlike = 0.0

@@ -45,12 +45,14 @@ class Moment:
         face_id: whose; empty for a frame with nobody.
         probabilities: float32 (3,) of this frame alone, not smoothed; None if it was not judged.
         is_partner: whether it was the partner.
+        waited: whether it could have been judged, but others were.
     """
 
     stamp: float
     face_id: str
     probabilities: NDArray[np.float32] | None
     is_partner: bool
+    waited: bool = False
 
 
 class MomentRing:
@@ -78,9 +80,9 @@ class MomentRing:
         if not reactions:
             self._moments.append(Moment(stamp, "", None, False))
         for reaction in reactions:
-            self._moments.append(
-                Moment(stamp, reaction.face_id, reaction.frame_probabilities, reaction.is_partner)
-            )
+            own = reaction.frame_probabilities
+            waited = own is None and not reaction.problem
+            self._moments.append(Moment(stamp, reaction.face_id, own, reaction.is_partner, waited))
         self._newest = max(self._newest, stamp)
         while self._moments and self._moments[0].stamp < self._newest - self.keep:
             self._moments.popleft()
@@ -262,6 +264,8 @@ def _series(moments: Sequence[Moment], face_id: str, start: float, end: float) -
     frames = 0
     for moment in moments:
         if start <= moment.stamp < end and moment.face_id == face_id:
+            if moment.waited:
+                stamps.discard(moment.stamp)
             if moment.probabilities is None or not np.isfinite(moment.probabilities).all():
                 continue
             at = min(int((moment.stamp - start) / BIN), bins - 1)

@@ -45,7 +45,8 @@ class FaceReaction:
         stamp: time of the frame, seconds.
         face_id: name of the track; empty where a single image was judged.
         is_partner: whether this is the person that the robot interacts with.
-        frame_probabilities: float32 (3,), of this frame alone; None if the face was not judged.
+        frame_probabilities: float32 (3,), of this frame alone; None if the face was not judged:
+            for its `problem`, or because in a crowd only the partner is judged in every frame.
         problem: why the face could not be judged in this frame: ``small``, ``dark``, ``blurred``,
             ``turned`` or ``picture``; empty if it was.
     """

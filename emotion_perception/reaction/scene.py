@@ -33,6 +33,11 @@ _LATE_S: Final = 0.5
 _LOOK_EVERY_S: Final = 0.2
 _RECOGNISE_EVERY_S: Final = 1.0
 _RECOGNISE_FIRST: Final = 3  # frames of a new face that are all looked at
+_ALL_JUDGED: Final = 3  # so many faces are all judged in every frame
+_OTHERS_HZ: Final = 10.0
+"""In a crowd, how often those are judged who are not the partner: the filter of reactions counts
+no more than nine looks a second."""
+
 _LIKENESS_MEMORY: Final = 0.3  # weight of a new look
 
 
@@ -77,6 +82,7 @@ class _Person:
     likeness: float = math.nan
     recognised: int = 0
     recognised_at: float = -math.inf
+    judged_at: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Sight:
         filters: of their reactions.
         problems: why a face is not judged; empty if it is.
         partner: id of the partner, or empty.
+        judged: whether each face is judged now; in a crowd some wait for their turn.
         crops: aligned grey crops of the faces to judge, uint8 (S, S).
     """
 
@@ -101,6 +108,7 @@ class Sight:
     filters: list[ReactionFilter]
     problems: list[str]
     partner: str
+    judged: list[bool]
     crops: list[NDArray[np.uint8]]
 
 
@@ -175,6 +183,7 @@ class Scene:
                 person.filter.reset()
         told_at = stamp
         # A frame that comes a little late says nothing of an earlier time any more.
+        gap = max(stamp - self._stamp, 0.0)
         stamp = self._stamp = max(stamp, self._stamp)
         tracks = self._tracker.update(faces, stamp, self._looks(frame_bgr, faces, crops, stamp))
         known = {track.face_id for track in self._tracker.tracks}
@@ -196,11 +205,31 @@ class Scene:
             ],
             stamp,
         )
-        good = [crop for crop, problem in zip(crops, problems, strict=True) if not problem]
+        judged = self._whose_turn(tracks, problems, partner, stamp, gap)
         return Sight(
             stamp, told_at, list(faces), [track.face_id for track in tracks],
-            [self._people[track.face_id].filter for track in tracks], problems, partner, good,
+            [self._people[track.face_id].filter for track in tracks], problems, partner, judged,
+            [crop for crop, now in zip(crops, judged, strict=True) if now],
         )  # fmt: skip
+
+    def _whose_turn(
+        self, tracks: Sequence[Track], problems: Sequence[str], partner: str, stamp: float,
+        gap: float,
+    ) -> list[bool]:  # fmt: skip
+        """Choose who is judged in this frame."""
+        good = [index for index, problem in enumerate(problems) if not problem]
+        people = [self._people[track.face_id] for track in tracks]
+        chosen = set(good)
+        if len(good) > _ALL_JUDGED:
+            others = [index for index in good if tracks[index].face_id != partner]
+            others.sort(key=lambda index: people[index].judged_at)
+            # Those who were never judged, and of the others those who have waited longest.
+            new = sum(people[index].judged_at == -math.inf for index in others)
+            turns = math.ceil(len(others) * min(gap * _OTHERS_HZ, 1.0) - 1e-6)
+            chosen -= set(others[max(new, turns) :])
+        for index in chosen:
+            people[index].judged_at = stamp
+        return [index in chosen for index in range(len(tracks))]
 
     def tell(
         self, sight: Sight, judged: NDArray[np.float32], threshold: float
@@ -218,8 +247,12 @@ class Scene:
         answers = iter(judged)
         result = []
         for index, face in enumerate(sight.faces):
-            own = None if sight.problems[index] else next(answers)
-            told, reaction, reason = sight.filters[index].update(own, sight.stamp, threshold)
+            own = next(answers) if sight.judged[index] else None
+            known = sight.filters[index]
+            if own is None and not sight.problems[index]:
+                told, reaction, reason = known.wait(sight.stamp)
+            else:
+                told, reaction, reason = known.update(own, sight.stamp, threshold)
             face_id = sight.face_ids[index]
             result.append(
                 FaceReaction(

@@ -119,6 +119,12 @@ class ReactionFilter:
         reason = Reason.NONE if reaction else Reason.LOW_CONFIDENCE
         return told.astype(np.float32), reaction, reason
 
+    def wait(self, stamp: float) -> Answer:
+        """Say what is known in a frame in which the face was not looked at, for others' sake."""
+        told = self._told(self._drifted(max(stamp - self._stamp, 0.0)))
+        reason = Reason.NONE if self._reaction else Reason.LOW_CONFIDENCE
+        return told.astype(np.float32), self._reaction, reason
+
     def _unjudged(self, gap: float) -> Answer:
         if gap > self.options.bridge or self._reaction is Reaction.UNKNOWN:
             self._reaction, self._since = Reaction.UNKNOWN, -math.inf

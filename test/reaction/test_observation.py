@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,19 @@ def test_nobody_leaves_and_too_few():
                for m in film("calm", "calm")]  # fmt: skip
     assert seen(blurred).outcome is Outcome.TOO_FEW_FRAMES
     assert seen(blurred).missed_frames > 50
+
+
+def test_frames_in_which_others_had_their_turn_are_not_missed():
+    moments = film("calm", "smile", rate=30.0)
+    taking_turns = [
+        replace(moment, probabilities=None, waited=True) if index % 3 else moment
+        for index, moment in enumerate(moments)
+    ]
+    found = seen(taking_turns)
+    assert found.outcome == Outcome.OBSERVED
+    assert found.reaction == Reaction.POSITIVE
+    assert found.missed_frames == 0
+    assert 35 <= found.response_frames <= 45
 
 
 def test_without_a_baseline_there_is_a_verdict_and_no_change():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from emotion_perception.faces.face import Face
 from emotion_perception.faces.stillness import StillnessOptions
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.reaction.partner import PartnerOptions
 from emotion_perception.reaction.reaction import Reaction, Reason
-from emotion_perception.reaction.scene import Enrolled, SceneOptions
+from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions
 
 
 @pytest.fixture
@@ -122,3 +123,44 @@ def test_somebody_else_in_the_same_place_has_another_id(pipeline):
     # A smiling woman, nobody for three seconds, and another woman.
     assert list(ids) == ["f1", "f2"]
     assert max(ids["f1"]) < 6 < min(ids["f2"])
+
+
+def test_in_a_crowd_the_partner_is_judged_in_every_frame_and_the_others_take_turns():
+    scene, rng = Scene(SceneOptions(stillness=None)), np.random.default_rng(0)
+    frame = np.full((480, 640, 3), 128, np.uint8)
+    crop = rng.integers(0, 255, (48, 48)).astype(np.uint8)
+    faces = [crowd_face(60 * n, 100, 100 if n == 4 else 50) for n in range(10)]
+    judged = {}
+    for index in range(60):
+        stamp = index / 30
+        sight = scene.look(frame, faces, [crop] * 10, stamp)
+        if index == 0:
+            assert all(sight.judged)
+        else:
+            assert sum(sight.judged) <= 4
+        answers = np.tile(np.float32([0.1, 0.1, 0.8]), (len(sight.crops), 1))
+        for reaction, now in zip(scene.tell(sight, answers, 0.5), sight.judged, strict=True):
+            assert reaction.reaction == Reaction.POSITIVE  # what was known is told meanwhile
+            assert (reaction.frame_probabilities is not None) == now
+            if now:
+                judged.setdefault(reaction.face_id, []).append(stamp)
+            if reaction.is_partner:
+                assert now
+    gaps = [max(np.diff(stamps)) for stamps in judged.values()]
+    assert len(gaps) == 10
+    assert max(gaps) < 0.14
+
+
+def test_three_are_judged_in_every_frame():
+    scene = Scene(SceneOptions(stillness=None))
+    crop = np.random.default_rng(0).integers(0, 255, (48, 48)).astype(np.uint8)
+    faces = [crowd_face(100 * n, 100, 60) for n in range(3)]
+    for index in range(5):
+        sight = scene.look(np.zeros((480, 640, 3), np.uint8), faces, [crop] * 3, index / 30)
+        assert all(sight.judged)
+
+
+def crowd_face(x, y, side):
+    points = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    box = np.float32([x, y, x + side, y + side])
+    return Face(box, 0.99, points * side + box[:2])

@@ -377,7 +377,7 @@ def test_silence_is_reported_with_the_remedy(bench):
     b.start()
     assert wait(lambda: b.statuses and b.statuses[-1].level == DiagnosticStatus.ERROR)
     assert b.statuses[-1].message == "no images"
-    assert "/camera/color" in b.node._why_silent()
+    assert "/camera/color" in b.node._cameras[0].why_silent()
     b.other.destroy_publisher(elsewhere)
 
 
