@@ -183,7 +183,15 @@ class ReactionPipeline:
         model = self.model  # another thread may exchange it; these frames have one model
         threshold, enrolled = self._threshold(model), self.enrolled
         sights: list[tuple[Scene, Sight]] = []
+        found_last: list[tuple[Scene, Shot]] = []
+
+        def search_on() -> None:
+            for scene, shot in found_last:
+                if shot.stamp is not None:
+                    scene.follower.search_on(shot.frame_bgr)
+
         for start, stop in _rounds(shots):
+            search_on()
             some = shots[start:stop]
             scenes = [self._scene_of(shot) for shot in some]
             found = find_many(
@@ -197,6 +205,7 @@ class ReactionPipeline:
                 frame, faces = shot.frame_bgr, [face for face in every if _usable(face)]
                 crops = [model.preprocessing.align(frame, face.landmarks) for face in faces]
                 sights.append((scene, scene.look(frame, faces, crops, shot.stamp or 0.0, enrolled)))
+            found_last = list(zip(scenes, some, strict=True))
         judged = model.judge([crop for _, sight in sights for crop in sight.crops])
         answers, start = [], 0
         for shot, (scene, sight) in zip(shots, sights, strict=True):
@@ -206,6 +215,7 @@ class ReactionPipeline:
             if shot.stamp is None:
                 reactions = [replace(reaction, face_id="") for reaction in reactions]
             answers.append(sorted(reactions, key=lambda reaction: not reaction.is_partner))
+        search_on()
         return answers
 
     def _threshold(self, model: ValenceModel) -> float:

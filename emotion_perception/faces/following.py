@@ -1,9 +1,9 @@
 """Finding faces in a film for a fraction of what finding them in each frame costs.
 
 Between two frames a face hardly moves: the last stage of the detector alone puts the box back on it
-(`refine`). Meanwhile a helper searches the rest of the frame a part at a time, so that somebody new
-is noticed within 300 ms and no frame waits for the search. A face that gets lost is looked for
-around its place first, then once in the whole frame.
+(`refine`). Between the frames a helper searches the rest of the picture a part at a time, so that
+somebody new is noticed within 300 ms and no camera's frame waits for the search. A face that gets
+lost is looked for around its place first, then once in the whole frame.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,7 @@ class FaceFollower:
     Not thread-safe.
 
     Args:
-        helpers: search for new faces while the known ones are looked at; what they find is told
-            with the next frame.
+        helpers: search for new faces between the frames; what they find is told with the next.
         options: how.
     """
 
@@ -124,7 +123,9 @@ class FaceFollower:
         self._missing: list[_Missing] = []
         self._looked_at = -math.inf
         self._search: Pending[list[Face]] | None = None
+        self._parts: list[int] = []
         self._detector: FaceDetector | None = None
+        self._follows = False
         self._stamp = -math.inf
         self._shape: tuple[int, ...] = ()
         self._next = 0
@@ -140,7 +141,9 @@ class FaceFollower:
             frame_bgr: uint8 BGR (H, W, 3); it may change afterwards.
             stamp: its time, seconds.
         """
-        return find_many(detector, [(self, frame_bgr, stamp)])[0]
+        faces = find_many(detector, [(self, frame_bgr, stamp)])[0]
+        self.search_on(frame_bgr)
+        return faces
 
     def _begin(self, detector: FaceDetector, frame_bgr: NDArray[np.uint8], stamp: float) -> _Step:
         """Return what to look at again in the next frame."""
@@ -150,16 +153,12 @@ class FaceFollower:
             detector is self._detector  # another one may look for other faces
             and 0 < gap <= self.options.most_age
             and frame_bgr.shape == self._shape
-            and isinstance(detector, FollowingDetector)
+            and self._follows
         ):
             self._missing = []
             return replace(step, film=False)
         found, self._search = self._search.result() if self._search else [], None
         known = self._boxes + self._velocity * np.float32(gap)
-        if parts := self._due(detector, frame_bgr.shape[:2], gap):
-            # A copy: the camera may write the next frame to the same place.
-            searched = frame_bgr.copy()
-            self._search = self._helpers.start(lambda: detector.search(searched, parts, known))
         new = [face.box[None] for face in found if not _covered(face.box, known)]
         return replace(step, known=known, boxes=np.concatenate([known, *new]))
 
@@ -168,14 +167,34 @@ class FaceFollower:
     ) -> list[Face]:
         """Return the faces of the frame that was begun."""
         faces: list[Face] | None = None
-        if step.film and isinstance(detector, FollowingDetector):
-            faces = self._follow(detector, step, looked_at)
+        if step.film:
+            faces = self._follow(cast(FollowingDetector, detector), step, looked_at)
         if faces is None:
             faces = _search_all(detector, step.frame_bgr)
-            self._next, self._credit, self._search = 0, 0.0, None
+            self._next, self._credit, self._search, self._parts = 0, 0.0, None, []
+        elif self._follows:
+            known = cast(FollowingDetector, detector)
+            self._parts = self._due(known, step.frame_bgr.shape[:2], step.gap)
         self._remember(faces, step.gap)
+        if detector is not self._detector:
+            self._follows = isinstance(detector, FollowingDetector)  # slow, so not in every frame
         self._detector, self._stamp, self._shape = detector, step.stamp, step.frame_bgr.shape
         return faces
+
+    def search_on(self, frame_bgr: NDArray[np.uint8]) -> None:
+        """Let a helper search the parts of the last frame whose turn it is, for new faces.
+
+        To be called when all has been told: helpers at work slow down this thread.
+
+        Args:
+            frame_bgr: the frame whose faces were found last; it may change afterwards.
+        """
+        parts, detector, known = self._parts, self._detector, self._boxes
+        self._parts = []
+        if parts and frame_bgr.shape == self._shape:
+            # A copy: the camera may write the next frame to the same place.
+            searched, search = frame_bgr.copy(), cast(FollowingDetector, detector).search
+            self._search = self._helpers.start(lambda: search(searched, parts, known))
 
     def _follow(
         self, detector: FollowingDetector, step: _Step, looked_at: list[Face | None]
@@ -265,13 +284,14 @@ def find_many(
         frames: follower, uint8 BGR frame (H, W, 3) and time of each; every follower once.
 
     Returns:
-        The faces of each frame, best score first.
+        The faces of each frame, best score first. New ones are searched for once `search_on` of
+        each follower was called.
     """
     steps = [follower._begin(detector, frame, stamp) for follower, frame, stamp in frames]
     looked_at: list[list[Face | None]] = [[] for _ in steps]
     films = [index for index, step in enumerate(steps) if step.film and len(step.boxes)]
-    if films and isinstance(detector, FollowingDetector):
-        found = detector.refine_many(
+    if films:
+        found = cast(FollowingDetector, detector).refine_many(
             [steps[i].frame_bgr for i in films], [steps[i].boxes for i in films]
         )
         for index, faces in zip(films, found, strict=True):

@@ -120,7 +120,7 @@ class MtcnnDetector(MtcnnCascade):
     def _shared(
         self, session: Any, crops: NDArray[np.float32], batch: int
     ) -> list[NDArray[np.float32]]:
-        parts = np.array_split(crops, -(-len(crops) // batch))
+        parts = [crops[start : start + batch] for start in range(0, len(crops), batch)]
         found = self._team.run([partial(session.run, None, {"image": part}) for part in parts])
         if len(found) == 1:
             return list(found[0])
