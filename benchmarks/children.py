@@ -72,7 +72,7 @@ class Child:
             raise ChildError(f"no answer within {timeout:g} s: {self._last_words()}") from None
         if answer is None:
             self._answers.put(None)
-            raise ChildError(f"ended: {self._last_words()}")
+            raise ChildError(f"{self._end()}: {self._last_words()}")
         return answer
 
     def answers(self) -> list[Any]:
@@ -91,7 +91,7 @@ class Child:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ChildError(f"ended: {self._last_words()}") from None
+            raise ChildError(f"{self._end()}: {self._last_words()}") from None
         return self.answer(timeout)
 
     def close(self, timeout: float = 10.0) -> None:
@@ -121,6 +121,12 @@ class Child:
                 except json.JSONDecodeError:
                     continue  # a library's own words
         self._answers.put(None)
+
+    def _end(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(1.0)  # its output is closed: it is about to end
+            return f"ended by signal {-status}" if status < 0 else "ended"
+        return "closed its output"
 
     def _last_words(self) -> str:
         self._process.poll()

@@ -6,11 +6,14 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from emotion_perception.device import resolve_device
 
 ROOT = Path(__file__).absolute().parents[1]
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "ros-rclpy", "ros-fastrtps")
@@ -53,6 +56,15 @@ def source() -> dict[str, Any]:
         "changed": changed,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def cuda_obstacle(device: str) -> str | None:
+    """Say why a device can't be used here, or return None; ``cpu`` always can."""
+    used, warning = resolve_device(device)
+    if used == "cpu" and device != "cpu":
+        reason = re.search(r"\((.*)\)", warning or "")
+        return "no CUDA device" + (f" ({reason[1]})" if reason else "")
+    return None
 
 
 class Others:

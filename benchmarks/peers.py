@@ -61,10 +61,21 @@ FER = Peer(
 )
 
 
-def environment(threads: int) -> dict[str, str]:
+FER_MTCNN = Peer(
+    "fer-mtcnn",
+    alone=("facenet-pytorch==2.5.3", *FER.alone),
+    requirements=FER.requirements,
+    shares_torch=True,
+)
+EFFICIENTNET = Peer("efficientnet", alone=("facenet-pytorch==2.5.3",), shares_torch=True)
+
+
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
     """Return the variables for a peer: nothing of ROS, nothing of this package."""
     dropped = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    if device == "cpu":
+        kept["CUDA_VISIBLE_DEVICES"] = ""  # fer takes a GPU wherever there is one
     return {**kept, "PYTHONNOUSERSITE": "1", "OMP_NUM_THREADS": str(threads)}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.samples import summary
 
 WORKERS = Path(__file__).absolute().parent / "workers"
 START_S, FRAME_S = 120.0, 10.0
+THREADS = (2, 1)
 BLOCK = 16  # frames that one contender judges before it is the next one's turn
 
 
@@ -31,6 +33,9 @@ class Contender:
         threads: processor threads it may use.
         min_face_size: side of the smallest face it looks for, pixels.
         peer: whose environment it runs in; None is this one.
+        options: more of them, for the worker.
+        device: where its networks run.
+        cpu_only: whether it can use nothing else.
     """
 
     name: str
@@ -38,17 +43,39 @@ class Contender:
     threads: int
     min_face_size: int
     peer: peers.Peer | None = None
+    options: tuple[str, ...] = ()
+    device: str = "cpu"
+    cpu_only: bool = False
 
 
 OURS = (
-    Contender("emotion_perception", "ours_worker.py", 2, 40),
-    Contender("emotion_perception", "ours_worker.py", 1, 40),
+    Contender("emotion_perception", "ours_worker.py", THREADS[0], 40),
+    Contender("emotion_perception", "ours_worker.py", THREADS[1], 40),
 )
 PEERS = (
     Contender("MTCNN + facial-emotion-recognition", "facenet_worker.py", 2, 20, peers.FACENET),
     Contender("MTCNN + facial-emotion-recognition", "facenet_worker.py", 2, 40, peers.FACENET),
-    Contender("Haar cascade + fer", "fer_worker.py", 2, 50, peers.FER),
-)
+    Contender(
+        "MTCNN + EfficientNet-B0 at 224 (random weights)", "facenet_worker.py", 2, 40,
+        peers.EFFICIENTNET, ("--network", "efficientnet_b0"),
+    ),
+    Contender("Haar cascade + fer", "fer_worker.py", 2, 50, peers.FER, cpu_only=True),
+    Contender(
+        "MTCNN + fer", "fer_worker.py", 2, 20, peers.FER_MTCNN, ("--detector", "mtcnn"),
+        cpu_only=True,
+    ),
+)  # fmt: skip
+
+
+def on(device: str, contenders: tuple[Contender, ...]) -> tuple[Contender, ...]:
+    """Put all that can use it on a device; the number of threads makes no difference on a GPU."""
+    moved = [
+        contender if contender.cpu_only else replace(contender, device=device)
+        for contender in contenders
+    ]
+    if device == "cpu":
+        return tuple(moved)
+    return tuple(c for c in moved if c.device == "cpu" or c.threads == max(THREADS))
 
 
 def compare(
@@ -57,6 +84,7 @@ def compare(
     frames: int,
     passes: int,
     say: Callable[[str], None],
+    obstacle: str | None = None,
 ) -> list[dict[str, Any]]:
     """Let the contenders judge all frames in turns, a block of frames each.
 
@@ -66,6 +94,7 @@ def compare(
         frames: number of frames in it.
         passes: how often all frames are judged.
         say: told what happens.
+        obstacle: why those that want a GPU can't have one.
 
     Returns:
         One entry a contender; with ``error`` where it can't run.
@@ -79,10 +108,15 @@ def compare(
                 "name": contender.name,
                 "threads": contender.threads,
                 "min_face_size": contender.min_face_size,
+                "device": contender.device,
+                "peer": contender.peer is not None,
             }
             try:
+                if obstacle is not None and contender.device != "cpu":
+                    raise ChildError(obstacle)
                 workers[contender] = _start(contender, frames_file)
                 entry |= workers[contender].answer(START_S)
+                entry["start_s"] = round(time.monotonic() - workers[contender].started_at, 2)
             except (ChildError, peers.PeerError) as error:
                 _give_up(contender, error, workers, entries, say)
         for number in range(passes):
@@ -110,9 +144,12 @@ def _start(contender: Contender, frames_file: Path) -> Child:
     python = sys.executable if contender.peer is None else peers.install(contender.peer)
     threads = {"OMP_NUM_THREADS": str(contender.threads)}
     variables: Mapping[str, str] = (
-        children.environment(**threads) if ours else peers.environment(contender.threads)
+        children.environment(**threads)
+        if ours
+        else peers.environment(contender.threads, contender.device)
     )
-    options = ["--threads", contender.threads, "--min-face-size", contender.min_face_size]
+    options = ["--threads", contender.threads, "--min-face-size", contender.min_face_size,
+               "--device", contender.device, *contender.options]  # fmt: skip
     return Child([python, WORKERS / contender.worker, frames_file, *map(str, options)], variables)
 
 
@@ -164,6 +201,7 @@ def _add_ratios(entries: list[dict[str, Any]]) -> None:
         blocks = np.divide(entry["block_medians_ms"], first["block_medians_ms"])
         entry["times_as_long"] = {
             "median": round(entry["ms"]["median"] / first["ms"]["median"], 2),
+            "mean": round(entry["ms"]["mean"] / first["ms"]["mean"], 2),
             "least_block": round(float(blocks.min()), 2),
             "greatest_block": round(float(blocks.max()), 2),
         }

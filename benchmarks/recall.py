@@ -4,11 +4,11 @@
     PYTHONPATH=. python -m benchmarks.recall WIDER_SUBSET [--output recall.json]
 
 WIDER_SUBSET holds ``boxes.csv`` (file, x, y, w, h, invalid) and ``images/``. Three ways to search
-the same photos: `detect`, as single images are searched; `search`, as the frames of a film are; and
-facenet-pytorch 2.5.3 (`pip install --no-deps facenet-pytorch==2.5.3`, and requests). A face counts
-from 40 pixels on (the root of its box's area); finding a smaller or invalid one is neither right nor
-wrong. A box is right if its intersection over union with a face is at least a half. Intervals are
-95 % of 1,000 samples of photos drawn with replacement.
+the same photos: `detect`, as single images are searched; `search`, as the frames of a film are;
+and facenet-pytorch 2.5.3 (`pip install --no-deps facenet-pytorch==2.5.3`, and requests). A face
+counts from 40 pixels on (the root of its box's area); finding a smaller or invalid one is neither
+right nor wrong. A box is right if its intersection over union with a face is at least a half.
+Intervals are 95 % of 1,000 samples of photos drawn with replacement.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The tables of a benchmark's result, for the terminal and for docs/performance.md.
 
-python -m benchmarks.report benchmarks/results/NAME.json docs/performance.md
+    python -m benchmarks.report benchmarks/results/NAME.json docs/performance.md
+
+Beside the document a picture is written, images/performance.png.
 """
 
 from __future__ import annotations
@@ -12,17 +14,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import plots
+
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+PICTURE = Path("images") / "performance.png"
 
 
-def tables(result: dict[str, Any]) -> str:
-    """Return Markdown tables of everything that was measured."""
+def tables(result: dict[str, Any], picture: Path | None = None) -> str:
+    """Return Markdown tables of everything that was measured, with a picture if there is one."""
     parts = [
         _machine(result),
         _targets(result["targets"]),
+        f"![Time of a frame beside peers, and over faces, pixels and cameras]({picture})\n"
+        if picture
+        else "",
         _pipeline(result),
         _stages(result),
         _said(result),
+        _scaling(result.get("scaling")),
+        _limits(result),
         _node(result.get("node")),
         _network(result.get("network")),
     ]
@@ -47,6 +57,11 @@ def _machine(result: dict[str, Any]) -> str:
     virtual = ", virtual machine" if machine["virtual"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     changed = " with uncommitted changes" if source["changed"] else ""
+    gpu = "measured"
+    if result["device"] == "cpu":
+        gpu = f"not measured: {result['cuda']['obstacle'] or 'see `--device cuda`'}"
+    elif result["cuda"]["obstacle"]:
+        gpu = f"not measured: {result['cuda']['obstacle']}"
     rows = [
         ("command", f"`{result['command']}`"),
         ("date, commit", f"{source['date'][:10]}, {source['commit']}{changed}"),
@@ -60,6 +75,7 @@ def _machine(result: dict[str, Any]) -> str:
             f"load average {machine['load_average_before']} before; other processes took "
             f"{100 * machine['share_of_others']:.0f} % of the cores meanwhile",
         ),
+        ("GPU", gpu),
         ("versions", f"Python {machine['python']}, {versions}"),
         ("model", result["model_id"]),
         ("frames", "{name}: {frames} of {width}x{height}".format(**result["clip"])),
@@ -79,25 +95,32 @@ def _targets(targets: list[dict[str, Any]]) -> str:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    threads = f"{entry['threads']} thread" + ("s" if entry["threads"] > 1 else "")
-    return f"{entry['name']}, faces from {entry['min_face_size']} px, {threads}"
+    where = f"{entry['threads']} thread" + ("s" if entry["threads"] > 1 else "")
+    if entry["device"] != "cpu":
+        where = f"on {entry['device']}"
+    return f"{entry['name']}, faces from {entry['min_face_size']} px, {where}"
 
 
 def _pipeline(result: dict[str, Any]) -> str:
     rows = []
     for entry in result.get("pipeline", []):
         if "error" in entry:
-            rows.append((_name(entry), f"can't run: {entry['error']}", "", "", "", "", ""))
+            rows.append((_name(entry), _not_measured(entry), *[""] * 7))
             continue
         ms, ratio = entry["ms"], entry.get("times_as_long")
-        compared = "1"
+        means, medians = "1", "1"
         if ratio:
-            compared = "{median:.2f} ({least_block:.2f} to {greatest_block:.2f})".format(**ratio)
+            means = f"{ratio['mean']:.2f}"
+            medians = "{median:.2f} ({least_block:.2f} to {greatest_block:.2f})".format(**ratio)
         rows.append(
             (_name(entry), f"{ms['median']:.1f}", f"{ms['mean']:.1f}", f"{ms['p99']:.1f}",
-             f"{entry['frames_per_s']:.1f}", compared, f"{entry['rss_mb']:.0f}")
+             f"{entry['frames_per_s']:.1f}", means, medians, f"{entry['rss_mb']:.0f}",
+             f"{entry['start_s']:.1f}")
         )  # fmt: skip
-    head = ["one frame", "median ms", "mean ms", "p99 ms", "frames/s", "times as long", "memory MB"]
+    head = [
+        "one frame", "median ms", "mean ms", "p99 ms", "frames/s",
+        "times as long, means", "times as long, medians", "memory MB", "start s",
+    ]  # fmt: skip
     return _titled("Frame to reaction", head, rows)
 
 
@@ -118,11 +141,112 @@ def _said(result: dict[str, Any]) -> str:
     return _titled("What they found", ["", "frames by faces", "frames by emotion"], rows)
 
 
+def _scaling(curves: dict[str, Any] | None) -> str:
+    if curves is None:
+        return ""
+    if "error" in curves:
+        return f"### Faces, pixels, cameras\n\n{_not_measured(curves)}\n"
+    rows = []
+    for name in ("faces", "sizes", "cameras"):
+        for entry in curves[name]:
+            case = [str(entry["faces"]), f"{entry['width']}x{entry['height']}"]
+            case.append(str(entry["cameras"]))
+            if "error" in entry:
+                rows.append([*case, _not_measured(entry), *[""] * 7])
+                continue
+            ms = entry["ms"]
+            rows.append([
+                *case, f"{ms['median']:.2f}", f"{ms['mean']:.2f}", f"{ms['p99']:.2f}",
+                f"{entry['frames_per_s']:.0f}", f"{entry['first_ms']['mean']:.1f}",
+                f"{entry['search_ms']['mean']:.1f}", f"{entry['rss_mb']:.0f}",
+                f"{100 * entry['share_with_all_faces']:.1f} %",
+            ])  # fmt: skip
+    head = [
+        "faces", "frame", "cameras", "median ms", "mean ms", "p99 ms", "frames/s",
+        "first frame ms", "whole search ms", "memory MB", "frames with exactly these faces",
+    ]  # fmt: skip
+    where = "" if curves["device"] == "cpu" else f" on {curves['device']}"
+    return _titled(f"Faces, pixels, cameras{where}", head, rows)
+
+
+def _limits(result: dict[str, Any]) -> str:
+    found = result.get("limits")
+    if found is None:
+        return ""
+    if "error" in found:
+        return f"### Limits\n\n{_not_measured(found)}\n"
+    first = {row["network"]: row for row in found["first"]["networks"]}
+    counted = [
+        (row["network"], _millions(row["macs_per_input"]), f"{row['inputs_per_frame']:.2f}",
+         _millions(row["macs_per_frame"]),
+         f"{first[row['network']]['inputs_per_frame']:.0f}" if row["network"] in first else "0",
+         _millions(first[row["network"]]["macs_per_frame"]) if row["network"] in first else "0")
+        for row in found["film"]["networks"]
+    ]  # fmt: skip
+    head = [
+        "", "million operations an input", "inputs a frame", "million operations a frame",
+        "inputs in the first frame", "million operations in the first frame",
+    ]  # fmt: skip
+    work = _titled("Work, counted", head, counted)
+    megabytes = found["frame_bytes"] / 1e6
+    rows = [
+        _against("a frame of a film", found["film"], _measured(result, "film"), megabytes),
+        _against("the first frame", found["first"], _measured(result, "first"), megabytes),
+    ]
+    echo = result.get("node", {}).get("echo")
+    copies = 2 * found["copy_ms"]
+    rows.append(
+        ("image to a node and message back", f"{megabytes:.2f} MB written and read",
+         f"{copies:.3f}", *_times(echo and echo["latency_ms"]["median"], copies))
+    )  # fmt: skip
+    head = ["", "counted", "least ms", "measured ms", "times the least"]
+    rates = (
+        f"At {found['peak_macs_per_s'] / 1e9:.0f} thousand million operations (multiply and add) "
+        f"and {found['copy_bytes_per_s'] / 1e9:.0f} GB copied a second, the best of this run with "
+        f"{found['threads']} threads.\n"
+    )
+    return f"{work}\n{_titled('Limits', head, rows)}\n{rates}"
+
+
+def _against(
+    what: str, limit: dict[str, Any], measured: float | None, megabytes: float
+) -> tuple[str, ...]:
+    counted = f"{_millions(limit['macs_per_frame'])} million operations, {megabytes:.2f} MB read"
+    return (what, counted, f"{limit['least_ms']:.2f}", *_times(measured, limit["least_ms"]))
+
+
+def _measured(result: dict[str, Any], what: str) -> float | None:
+    """Return the mean time of a frame of a film or of its first one, ms, on the CPU."""
+    if result["device"] != "cpu":
+        return None
+    if what == "film":
+        entries = [entry for entry in result.get("pipeline", []) if "ms" in entry]
+        return entries[0]["ms"]["mean"] if entries else None
+    for entry in result.get("scaling", {}).get("sizes", []):
+        if (entry["width"], entry["height"]) == (640, 480) and "ms" in entry:
+            return float(entry["first_ms"]["mean"])
+    return None
+
+
+def _times(measured: float | None, least: float) -> tuple[str, str]:
+    if measured is None:
+        return "not measured", ""
+    return f"{measured:.2f}", f"{measured / least:.1f}"
+
+
+def _millions(value: float) -> str:
+    return f"{value / 1e6:.1f}"
+
+
+def _not_measured(entry: dict[str, Any]) -> str:
+    return f"not measured: {entry['error']}"
+
+
 def _node(node: dict[str, Any] | None) -> str:
     if node is None:
         return ""
     if "error" in node:
-        return f"**Node**: not measured: {node['error']}\n"
+        return f"**Node**: {_not_measured(node)}\n"
     rows = []
     for what, label in (("node", "reaction node"), ("echo", "echo: the transport's floor")):
         found = node[what]
@@ -145,8 +269,11 @@ def _node(node: dict[str, Any] | None) -> str:
 def _network(network: dict[str, Any] | None) -> str:
     if network is None:
         return ""
+    if "error" in network:
+        return f"### Valence network\n\n{_not_measured(network)}\n"
     rows = [
-        (f"{run['crops']}", f"{run['threads']}", "yes" if run["spins"] else "no",
+        (f"{run['crops']}", f"{run['threads'] or run['device']}",
+         "yes" if run["spins"] else "no",
          f"{run['ms']['median']:.3f}",
          f"{run['ms']['p99']:.3f}", f"{run['ms_per_crop']:.3f}")
         for run in network["runs"]
@@ -181,7 +308,9 @@ def main() -> int:
     parser.add_argument("document", type=Path)
     chosen = parser.parse_args()
     result = json.loads(chosen.result.read_text(encoding="utf-8"))
-    text = insert(chosen.document.read_text(encoding="utf-8"), tables(result))
+    drawn = plots.draw(result, chosen.document.parent / PICTURE)
+    picture = PICTURE if drawn else None
+    text = insert(chosen.document.read_text(encoding="utf-8"), tables(result, picture))
     chosen.document.write_text(text, encoding="utf-8")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.samples import summary
 from emotion_perception.models import find_model
 from emotion_perception.pipeline import BASE_MODEL
-from emotion_perception.valence.backends import OnnxBackend
+from emotion_perception.valence.backends import Backend, OnnxBackend, TorchBackend
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
 
 THREADS = (2, 1)
@@ -24,6 +25,8 @@ class SpinningBackend:
 
     That is faster, but takes other processes their processor, so the node does not do it.
     """
+
+    device = "cpu"
 
     def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -38,23 +41,41 @@ class SpinningBackend:
         return result
 
 
-def measure(rounds: int, runs: int) -> dict[str, Any]:
-    """Time ONNX Runtime on one crop and on 16, with both numbers of threads in turns.
+@dataclass(frozen=True)
+class Kind:
+    """A way to run the network; on a GPU threads make no difference."""
+
+    device: str
+    threads: int | None = None
+    spins: bool = False
+
+    def make(self, checkpoint: Checkpoint) -> Backend:
+        """Load the network."""
+        if self.threads is None:
+            return TorchBackend(checkpoint, self.device)
+        return (SpinningBackend if self.spins else OnnxBackend)(checkpoint, self.threads)
+
+
+def measure(rounds: int, runs: int, device: str = "cpu") -> dict[str, Any]:
+    """Time the network on one crop and on 16, with both numbers of threads in turns.
 
     Args:
         rounds: how often each gets its turn.
         runs: of the network in a turn.
+        device: ``cpu`` for ONNX Runtime, ``cuda:N`` for torch; times there and back count.
     """
     checkpoint = load_checkpoint(find_model(BASE_MODEL))
     size = checkpoint.preprocessing.size
     crops = np.random.default_rng(0).standard_normal((max(BATCHES), 1, size, size), np.float32)
-    kinds = [(threads, spins) for spins in (False, True) for threads in THREADS]
-    cases = [(*kind, batch) for kind in kinds for batch in BATCHES]
-    times: dict[tuple[int, bool, int], list[float]] = {case: [] for case in cases}
+    kinds = [Kind(device)]
+    if device == "cpu":
+        kinds = [Kind(device, threads, spins) for spins in (False, True) for threads in THREADS]
+    cases = [(kind, batch) for kind in kinds for batch in BATCHES]
+    times: dict[tuple[Kind, int], list[float]] = {case: [] for case in cases}
     for _ in range(rounds):
-        for threads, spins in kinds:
+        for kind in kinds:
             # Made anew for each turn: threads of an idle session that still spin would disturb.
-            backend = (SpinningBackend if spins else OnnxBackend)(checkpoint, threads)
+            backend = kind.make(checkpoint)
             for batch in BATCHES:
                 for _ in range(10):
                     backend.logits(crops[:batch])
@@ -62,19 +83,20 @@ def measure(rounds: int, runs: int) -> dict[str, Any]:
                     before = time.perf_counter()
                     backend.logits(crops[:batch])
                     elapsed = 1e3 * (time.perf_counter() - before)
-                    times[threads, spins, batch].append(elapsed)
+                    times[kind, batch].append(elapsed)
             del backend
     return {
         "model_id": checkpoint.model_id,
         "input": [1, size, size],
         "runs": [
             {
-                "threads": threads,
-                "spins": spins,
+                "device": kind.device,
+                "threads": kind.threads,
+                "spins": kind.spins,
                 "crops": batch,
                 "ms": summary(values, 4),
                 "ms_per_crop": round(float(np.median(values)) / batch, 4),
             }
-            for (threads, spins, batch), values in times.items()
+            for (kind, batch), values in times.items()
         ],
     }

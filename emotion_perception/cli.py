@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import emotion_perception
+from emotion_perception.commands.bench import bench
 from emotion_perception.commands.calibrate import calibrate
 from emotion_perception.commands.capture import capture
 from emotion_perception.commands.consent import consent
@@ -50,7 +51,7 @@ def _common(
 
 
 for command in (
-    display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune,
+    display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune, bench,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models_app, name="models")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -194,17 +195,10 @@ class ReactionPipeline:
             search_on()
             some = shots[start:stop]
             scenes = [self._scene_of(shot) for shot in some]
-            found = find_many(
-                self.detector,
-                [
-                    (scene.follower, shot.frame_bgr, shot.stamp or 0.0)
-                    for scene, shot in zip(scenes, some, strict=True)
-                ],
-            )
-            for shot, scene, every in zip(some, scenes, found, strict=True):
-                frame, faces = shot.frame_bgr, [face for face in every if _usable(face)]
-                crops = [model.preprocessing.align(frame, face.landmarks) for face in faces]
-                sights.append((scene, scene.look(frame, faces, crops, shot.stamp or 0.0, enrolled)))
+            found, aligned = self._faces_of(some, scenes, model)
+            for shot, scene, faces, crops in zip(some, scenes, found, aligned, strict=True):
+                sight = scene.look(shot.frame_bgr, faces, crops, shot.stamp or 0.0, enrolled)
+                sights.append((scene, sight))
             found_last = list(zip(scenes, some, strict=True))
         judged = model.judge([crop for _, sight in sights for crop in sight.crops])
         answers, start = [], 0
@@ -217,6 +211,31 @@ class ReactionPipeline:
             answers.append(sorted(reactions, key=lambda reaction: not reaction.is_partner))
         search_on()
         return answers
+
+    def _faces_of(
+        self, shots: Sequence[Shot], scenes: Sequence[Scene], model: ValenceModel
+    ) -> tuple[list[list[Face]], list[list[NDArray[np.uint8]]]]:
+        """Return the faces of one frame of each scene, and their aligned crops."""
+        frames = [shot.frame_bgr for shot in shots]
+        stamps = [shot.stamp or 0.0 for shot in shots]
+        followers = [scene.follower for scene in scenes]
+        # A detector on a GPU has the frames there: what else looks at them uses those.
+        on_device = getattr(self.detector, "frames", None)
+        with nullcontext([]) if on_device is None else on_device.held(frames) as held:
+            every = find_many(self.detector, list(zip(followers, frames, stamps, strict=True)))
+            found = [[face for face in faces if _usable(face)] for faces in every]
+            if not held or not any(found):
+                align = model.preprocessing.align
+                return found, [
+                    [align(frame, face.landmarks) for face in faces]
+                    for frame, faces in zip(frames, found, strict=True)
+                ]
+            from emotion_perception.image.device_frame import align_many, download
+
+            where = [frame for frame, faces in zip(held, found, strict=True) for _ in faces]
+            landmarks = [face.landmarks for faces in found for face in faces]
+            crops = iter(download(align_many(where, landmarks, model.preprocessing)))
+            return found, [[next(crops) for _ in faces] for faces in found]
 
     def _threshold(self, model: ValenceModel) -> float:
         told = self._told_threshold
@@ -275,7 +294,11 @@ class ReactionPipeline:
 
     def warm_up(self, width: int = 640, height: int = 480) -> None:
         """Run every network once, so that the first real frame is not a slow one."""
-        self.detector.detect(np.zeros((height, width, 3), np.uint8))
+        warm_up = getattr(self.detector, "warm_up", None)
+        if warm_up is not None:
+            warm_up(height, width)
+        else:
+            self.detector.detect(np.zeros((height, width, 3), np.uint8))
         self.model.warm_up()
 
 

@@ -206,3 +206,30 @@ def test_images_together_are_images_of_their_own():
     ):
         assert [r.reaction for r in one] == [r.reaction for r in other]
         assert all(r.face_id == "" for r in other)
+
+
+def test_the_gpu_path_says_the_same():
+    """On a CPU here: what differs on a GPU is rounding."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("torch")
+    from emotion_perception.faces.mtcnn_torch import TorchMtcnnDetector
+
+    frames = list(demo_frames(10.0))[20:110:3]
+    shots = [
+        Shot(frame[:, ::-1] if camera else frame, index * 0.3, f"camera {camera}")
+        for index, frame in enumerate(frames)
+        for camera in range(2)
+    ]
+    plain = ReactionPipeline()
+    in_torch = ReactionPipeline(detector=TorchMtcnnDetector(device="cpu"))
+    in_torch.warm_up()
+    faces = 0
+    for at in range(0, len(shots), 2):
+        expected, found = (p.run_many(shots[at : at + 2]) for p in (plain, in_torch))
+        for one, other in zip(expected, found, strict=True):
+            assert [r.reaction for r in one] == [r.reaction for r in other]
+            for r, s in zip(one, other, strict=True):
+                faces += 1
+                np.testing.assert_allclose(r.face.box, s.face.box, atol=0.5)
+                np.testing.assert_allclose(r.probabilities, s.probabilities, atol=0.02)
+    assert faces > 20

@@ -1,4 +1,4 @@
-"""OpenCV's Haar cascade and the network of fer, as fer calls them, as a worker."""
+"""OpenCV's Haar cascade or MTCNN, and the network of fer, as fer calls them, as a worker."""
 
 import argparse
 
@@ -12,13 +12,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("frames")
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--min-face-size", type=int, required=True)
+    parser.add_argument("--min-face-size", type=int, required=True, help="of the Haar cascade")
+    parser.add_argument("--device", choices=["cpu"], default="cpu", help="it takes no other one")
+    parser.add_argument("--detector", choices=["haar", "mtcnn"], default="haar")
     chosen = parser.parse_args()
     answers = private_output()
     cv2.setNumThreads(chosen.threads)
+    packages = ["numpy", "opencv-python-headless", "tensorflow-cpu", "fer"]
+    if chosen.detector == "mtcnn":
+        # Before TensorFlow, which fer imports first: torch crashes behind it.
+        import torch
+        import torchvision  # noqa: F401
+
+        torch.set_num_threads(chosen.threads)
+        packages += ["torch", "facenet-pytorch"]
     from fer.fer import FER
 
-    fer = FER(mtcnn=False, min_face_size=chosen.min_face_size)
+    fer = FER(mtcnn=chosen.detector == "mtcnn", min_face_size=chosen.min_face_size)
     stages = Stages()
 
     def judge(frame_bgr: np.ndarray) -> list[str]:
@@ -30,7 +40,6 @@ def main() -> None:
         found.sort(key=lambda face: -face["box"][2] * face["box"][3])
         return [max(face["emotions"], key=face["emotions"].get) for face in found]
 
-    packages = ["numpy", "opencv-python-headless", "tensorflow-cpu", "fer"]
     serve(chosen.frames, judge, stages, packages, answers)
 
 

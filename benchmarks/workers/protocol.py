@@ -20,6 +20,27 @@ from typing import Any
 import numpy as np
 
 
+class Frames:
+    """Frames of an .npy file, read one by one: a mapping would count as memory of the process.
+
+    Args:
+        file: uint8 BGR (N, H, W, 3).
+    """
+
+    def __init__(self, file: str) -> None:
+        layout = np.load(file, mmap_mode="r")
+        self._file, self._offset, self._count = file, layout.offset, len(layout)
+        self.shape: tuple[int, ...] = layout.shape[1:]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        size = int(np.prod(self.shape))
+        pixels = np.fromfile(self._file, np.uint8, size, offset=self._offset + index * size)
+        return pixels.reshape(self.shape)
+
+
 class Stages:
     """Adds up the milliseconds that each stage of a frame takes."""
 
@@ -47,7 +68,7 @@ class Stages:
 
 
 def serve(
-    frames: str,
+    file: str,
     judge: Callable[[np.ndarray], Sequence[str]],
     stages: Stages,
     packages: Sequence[str],
@@ -56,30 +77,22 @@ def serve(
     """Answer until standard input ends.
 
     Args:
-        frames: .npy file, uint8 BGR (N, H, W, 3).
+        file: with the frames, see `Frames`.
         judge: what is measured; returns what it says of every face, the main one first.
         stages: filled by ``judge``.
         packages: distributions whose versions are reported.
         answers: where to write, see `private_output`.
     """
-    layout = np.load(frames, mmap_mode="r")
-    shape, offset = layout.shape[1:], layout.offset
-    del layout  # a mapping would count as memory of this process
-    size = int(np.prod(shape))
-
-    def frame_at(index: int) -> np.ndarray:
-        pixels = np.fromfile(frames, np.uint8, size, offset=offset + index * size)
-        return pixels.reshape(shape)
-
-    judge(frame_at(0))  # buffers and lazy imports
+    frames = Frames(file)
+    judge(frames[0])  # buffers and lazy imports
     versions = {name: importlib.metadata.version(name) for name in packages}
     print(json.dumps({"versions": versions}), file=answers, flush=True)
     for line in sys.stdin:
         start, stop = json.loads(line)
-        judge(frame_at(start))  # untimed: the caches are those of the worker before
+        judge(frames[start])  # untimed: the caches are those of the worker before
         answer = []
         for index in range(start, stop):
-            frame = frame_at(index)
+            frame = frames[index]
             stages.ms.clear()
             before = time.perf_counter()
             said = judge(frame)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -23,10 +24,20 @@ from emotion_perception.faces.mtcnn_cascade import (
     Verdicts,
     checked_model,
 )
-from emotion_perception.faces.mtcnn_geometry import Boxes, Strip, window_boxes
+from emotion_perception.faces.mtcnn_geometry import Boxes, Level, Strip, window_boxes
+from emotion_perception.faces.nms import nms
+from emotion_perception.image.device_frame import (
+    MOST_IN_BATCH,
+    DeviceFrame,
+    DeviceFrames,
+    Graphs,
+    download,
+    upload,
+    warm_up_calls,
+)
 
-# Crops in one run of a network, as in facenet-pytorch: bounds the memory in a crowd.
-_BATCH = 512
+# Fewer boxes are suppressed sooner on the host, where they are, than sent there and back.
+_NMS_ON_HOST: Final = 128
 
 
 class _Network(nn.Module):
@@ -82,17 +93,22 @@ def _networks() -> dict[str, _Network]:
 
 
 class _Image(NamedTuple):
-    """A frame on the device: float RGB (1, 3, H, W), and int32 sums (H + 1, W + 1, 3)."""
+    """A frame on the device, and how it is brought to other sizes.
 
-    frame: Tensor
-    integral: Tensor
+    Attributes:
+        frame: the pixels.
+        exact: by averages as `area` takes them, else as `quick` does.
+    """
+
+    frame: DeviceFrame
+    exact: bool
 
 
 class TorchMtcnnDetector(MtcnnCascade):
     """Face detector for a GPU; same boxes as `MtcnnDetector` in single precision.
 
-    The networks, the pyramid, the crops and the suppression run on the device; what passes a
-    network is a few kilobytes and continues in NumPy, in the same code as on a CPU.
+    The networks, the pyramid and the crops run on the device; what passes a network comes back in
+    one copy and continues in NumPy, in the same code as on a CPU.
 
     Args:
         model_dir: folder of the exported networks; the shipped ones where none is given.
@@ -101,6 +117,9 @@ class TorchMtcnnDetector(MtcnnCascade):
         factor: scale from one image of the pyramid to the next.
         device: torch device.
         half: run the networks in half precision, CUDA only; boxes then move by about a pixel.
+
+    Attributes:
+        frames: brings frames to the device; hold a frame there to upload it once for all.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -135,82 +154,231 @@ class TorchMtcnnDetector(MtcnnCascade):
         except Exception as error:  # safetensors and torch raise types of their own
             raise ModelError(f"{weights}: cannot load the weights ({error})") from error
         self._nets = networks
+        self._graphs = Graphs(self._device)
+        self.frames = DeviceFrames(self._device)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run what frames of this size and batches of all usual sizes need until it is recorded.
+
+        Args:
+            height: height of the frames in pixels.
+            width: width of the frames in pixels.
+        """
+        frame = np.zeros((height, width, 3), np.uint8)
+        image = self._quick(frame)
+        parts = range(len(self.costs(height, width)))
+        nobody = np.empty((0, 4), np.float32)
+        counts = [2**n for n in range(8)] if self._device.type == "cuda" else [1]
+        for _ in range(warm_up_calls(self._device)):
+            super().warm_up(height, width)
+            self.search(frame, parts, nobody)
+            for count in counts:
+                windows = np.tile(np.array([[0, 0, width, height]], np.intp), (count, 1))
+                self._rnet(image, windows)
+                self._onet(image, windows)
 
     def _load(self, frame_bgr: NDArray[np.uint8]) -> _Image:
-        # A copy, because torch takes neither read-only nor mirrored arrays without complaint.
-        image = torch.from_numpy(frame_bgr.copy()).to(self._device).flip(2)
-        frame = image.permute(2, 0, 1)[None].float().contiguous()
-        # Sums beyond int32 wrap around; differences of them are right again.
-        sums = image.to(torch.int32).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
-        return _Image(frame, functional.pad(sums, (0, 0, 1, 0, 1, 0)))
+        return _Image(self.frames.of(frame_bgr), exact=True)
 
-    @torch.inference_mode()
+    def _quick(self, frame_bgr: NDArray[np.uint8]) -> _Image:
+        return _Image(self.frames.of(frame_bgr), exact=False)
+
     def _scan(self, image: _Image, parts: Sequence[Strip], threshold: float) -> list[Candidates]:
-        levels = [part.level for part in parts]  # each in one strip
-        outputs = []
-        for level in levels:
-            size = (level.height, level.width)
-            pixels = functional.interpolate(image.frame, size=size, mode="area")
-            outputs.append(self._forward("pnet", (pixels - 127.5) / 128)[0])
-        # All images are under way before the first result is waited for.
-        cells = torch.cat([output.flatten(1) for output in outputs], dim=1)
-        cells[0].sigmoid_()
-        picks = (cells[0] >= threshold).nonzero()[:, 0]
-        picked = cells[:, picks].T.cpu().numpy()
-        places = picks.cpu().numpy()
+        levels = tuple(part.level for part in parts)  # each in one strip
+        scan = partial(self._scan_all, levels, image.exact)
+        # All cells come back: they are fewer bytes than the frame, and to choose some of them on
+        # the device would take a wait to learn how many there are.
+        cells = download(self._graphs.run((levels, image.exact), scan, image.frame.pixels))
         found, start = [], 0
-        for level, output in zip(levels, outputs, strict=True):
-            rows, columns = output.shape[1:]
-            first, last = np.searchsorted(places, [start, start + rows * columns])
-            window = window_boxes(*np.divmod(places[first:last] - start, columns), level.scale)
-            found.append(Candidates(window, picked[first:last, 0], picked[first:last, 1:]))
+        for level in levels:
+            rows, columns = _output_size(level)
+            own = cells[:, start : start + rows * columns]
+            picks = np.flatnonzero(own[0] >= np.float32(threshold))
+            window = window_boxes(*np.divmod(picks, columns), level.scale)
+            found.append(Candidates(window, own[0, picks], own[1:, picks].T))
             start += rows * columns
         return found
 
+    def _scan_all(self, levels: Sequence[Level], exact: bool, pixels: Tensor) -> Tensor:
+        """Run P-Net on images of the pyramid of a frame, uint8 BGR (H, W, 3).
+
+        Returns:
+            float32 (5, N), the cells of all outputs one after another: probability, offsets.
+        """
+        frame = DeviceFrame(pixels)
+        outputs = []
+        for level in levels:
+            size = (level.height, level.width)
+            if exact:
+                resized = functional.interpolate(frame.planes, size=size, mode="area")
+            else:
+                resized = _resized(frame, size)
+            outputs.append(self._forward("pnet", resized)[0].flatten(1))
+        cells = torch.cat(outputs, dim=1)
+        cells[0].sigmoid_()
+        return cells
+
     def _rnet(self, image: _Image, windows: NDArray[np.intp]) -> Verdicts:
-        output = self._look("rnet", image, windows, 24)
+        output = self._look("rnet", [image], [windows], 24)
         return output[:, 0], output[:, 1:]
 
     def _onet(self, image: _Image, windows: NDArray[np.intp]) -> Details:
-        output = self._look("onet", image, windows, 48)
+        return self._onet_many([image], [windows])
+
+    def _onet_many(self, images: Sequence[_Image], windows: Sequence[NDArray[np.intp]]) -> Details:
+        """Run O-Net on windows (N, 4) of each of several frames, in one batch; some N > 0."""
+        output = self._look("onet", images, windows, 48)
         return output[:, 0], output[:, 1:5], output[:, 5:].reshape(-1, 5, 2)
 
     def _nms(self, boxes: Boxes, scores: NDArray[np.float32], limit: float) -> NDArray[np.intp]:
-        on_device = (torch.from_numpy(array).to(self._device) for array in (boxes, scores))
-        return np.asarray(torchvision_nms(*on_device, limit).cpu().numpy(), np.intp)
+        # The boxes are on the host, and which are kept decides there what is cropped next.
+        if len(boxes) <= _NMS_ON_HOST or self._device.type != "cuda":
+            return nms(boxes, scores, limit)
+        on_device = (upload(array, self._device) for array in (boxes, scores))
+        return np.asarray(download(torchvision_nms(*on_device, limit)), np.intp)
 
-    @torch.inference_mode()
     def _look(
-        self, name: str, image: _Image, windows: NDArray[np.intp], size: int
+        self,
+        name: str,
+        images: Sequence[_Image],
+        windows: Sequence[NDArray[np.intp]],
+        size: int,
     ) -> NDArray[np.float32]:
         """Run a network on crops; float32 (N, outputs) with the logit made a probability."""
-        outputs = []
-        for part in torch.split(torch.from_numpy(windows).to(self._device), _BATCH):
-            output = self._forward(name, self._crops(image, part, size))
-            output[:, 0].sigmoid_()
-            outputs.append(output)
-        return np.asarray(torch.cat(outputs).cpu().numpy(), np.float32)
-
-    def _forward(self, name: str, images: Tensor) -> Tensor:
-        """Run a network, in full single precision where that is the type, and return float32."""
-        # TF32 has 10 bits of mantissa: it would move boxes by pixels.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            output: Tensor = self._nets[name](images.to(self._dtype)).float()
+        crops, order = self._crops(images, windows, size)
+        found = download(self._graphs.run_batch(name, partial(self._judge, name), crops))
+        output = np.empty_like(found)
+        output[order] = found
         return output
 
-    def _crops(self, image: _Image, windows: Tensor, size: int) -> Tensor:
-        """Return area averages (N, 3, size, size) of windows (N, 4); see `AreaImage.crops`."""
-        index = torch.arange(size, device=self._device)
-        edges = []
-        for axis in (0, 1):
-            start = windows[:, axis, None]
-            length = windows[:, axis + 2, None] - start
-            edges += [start + index * length // size]
-            edges += [start + ((index + 1) * length + size - 1) // size]
-        left, right, top, bottom = edges
-        left, right = left[:, None, :], right[:, None, :]
-        top, bottom = top[:, :, None], bottom[:, :, None]
-        table = image.integral
-        sums = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-        area = ((bottom - top) * (right - left))[..., None]
-        return ((sums / area - 127.5) / 128).permute(0, 3, 1, 2)
+    def _judge(self, name: str, crops: Tensor) -> Tensor:
+        output = self._forward(name, crops)
+        output[:, 0].sigmoid_()
+        return output
+
+    def _forward(self, name: str, images: Tensor) -> Tensor:
+        """Run a network on images of 0 to 255, in full single precision where that is the type.
+
+        Returns:
+            float32.
+        """
+        normalised = ((images - 127.5) / 128).to(self._dtype)
+        # TF32 has 10 bits of mantissa: it would move boxes by pixels.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            output: Tensor = self._nets[name](normalised).float()
+        return output
+
+    def _crops(
+        self, images: Sequence[_Image], windows: Sequence[NDArray[np.intp]], size: int
+    ) -> tuple[Tensor, NDArray[np.intp]]:
+        """Return float32 crops (N, 3, size, size), RGB, 0 to 255, of windows (N, 4) of the images.
+
+        They come in another order: the second value has the place of each among the windows.
+        """
+        every = np.concatenate(windows)
+        owners = np.repeat(np.arange(len(images)), [len(own) for own in windows])
+        steps = _halvings(every, size)
+        order = np.lexsort((steps, owners))
+        # One copy for all, and one computation of where their pixels lie.
+        units = 0.5 ** steps[:, None]
+        on_device = upload(np.concatenate([every, units], axis=1)[order], self._device)
+        y, x = _positions(on_device, (size, size))
+        crops, start = [], 0
+        for owner, image in enumerate(images):
+            for step in np.unique(steps[owners == owner]).tolist():
+                part = slice(start, start + int(((owners == owner) & (steps == step)).sum()))
+                if image.exact:
+                    parts = torch.split(on_device[part], MOST_IN_BATCH)
+                    crops += [_averages(image.frame, windows, size) for windows in parts]
+                else:
+                    crops.append(_interpolated(image.frame.halved(step), y[part], x[part]))
+                start = part.stop
+        return torch.cat(crops), order
+
+
+def _output_size(level: Level) -> tuple[int, int]:
+    """Return rows and columns of P-Net's output for an image."""
+    return -(-(level.height - 2) // 2) - 4, -(-(level.width - 2) // 2) - 4
+
+
+def _halvings(windows: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Return how often QuickImage halves a frame before it samples crops of windows (N, 4)."""
+    sides = windows[:, 2:] - windows[:, :2]
+    exponents: NDArray[np.intc] = np.frexp(sides.min(axis=1) / size)[1]
+    return np.maximum(exponents - 1, 0).astype(np.intp)
+
+
+def _resized(frame: DeviceFrame, size: tuple[int, int]) -> Tensor:
+    """Return a frame at another size (h, w), float32 RGB (1, 3, h, w), as QuickImage does."""
+    height, width = frame.pixels.shape[:2]
+    step = max(int(np.frexp(min(height / size[0], width / size[1]))[1]) - 1, 0)
+    # Made on the device: a graph may hold no copy from the host.
+    whole = torch.zeros((1, 5), dtype=torch.float64, device=frame.pixels.device)
+    for column, value in ((2, width), (3, height), (4, 0.5**step)):
+        whole[:, column].fill_(value)
+    return _interpolated(frame.halved(step), *_positions(whole, size))
+
+
+def _positions(windows: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return where QuickImage reads the rows (N, h) and columns (N, w) of windows.
+
+    Args:
+        windows: float64 (N, 5), corners in pixels of the frame; pixels of the halved frame in one.
+        size: height and width that the windows are brought to.
+
+    Returns:
+        int64, in 1/32 pixels of the halved frame.
+    """
+    left, top, right, bottom = (windows[:, :4] * windows[:, 4:])[:, :, None].unbind(1)
+    row, column = (torch.arange(n, dtype=torch.float64, device=windows.device) for n in size)
+    down, across = (bottom - top) / size[0], (right - left) / size[1]
+    # Pixel centres: a continuous coordinate c is the pixel index c - 0.5. OpenCV rounds what a row
+    # and what a column adds to 1/1024, and the sum to 1/32.
+    y = ((top + down / 2 - 0.5 + down * row) * 1024).round()
+    x = ((left + across / 2 - 0.5) * 1024).round() + (across * column * 1024).round()
+    return (y.long() + 16) >> 5, (x.long() + 16) >> 5
+
+
+def _interpolated(planes: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Return images interpolated between pixels of a halved frame.
+
+    To the bit what QuickImage returns: boxes move by pixels where one proposal more passes a
+    network. torchvision's roi_align reads the same places but for OpenCV's rounding to 1/32 pixel,
+    and that alone moved landmarks by up to 5 pixels.
+
+    Args:
+        planes: float32 RGB (1, 3, H, W), 0 to 255.
+        y: int64 (N, h), rows in 1/32 pixels; beyond the border it is repeated.
+        x: int64 (N, w), columns.
+
+    Returns:
+        float32 RGB (N, 3, h, w), whole numbers from 0 to 255.
+    """
+    source = planes[0]
+    height, width = source.shape[1:]
+    y, x = y[:, :, None], x[:, None, :]
+    below, beside = (y & 31).float() / 32, (x & 31).float() / 32
+    y0, y1 = (((y >> 5) + n).clamp(0, height - 1) for n in (0, 1))
+    x0, x1 = (((x >> 5) + n).clamp(0, width - 1) for n in (0, 1))
+    upper = torch.lerp(source[:, y0, x0], source[:, y0, x1], beside)
+    lower = torch.lerp(source[:, y1, x0], source[:, y1, x1], beside)
+    return (torch.lerp(upper, lower, below) + 0.5).floor_().transpose(0, 1)
+
+
+def _averages(frame: DeviceFrame, windows: Tensor, size: int) -> Tensor:
+    """Return area averages, float32 RGB (N, 3, size, size), 0 to 255; see `AreaImage.crops`."""
+    windows = windows.long()
+    index = torch.arange(size, device=windows.device)
+    edges = []
+    for axis in (0, 1):
+        start = windows[:, axis, None]
+        length = windows[:, axis + 2, None] - start
+        edges += [start + index * length // size]
+        edges += [start + ((index + 1) * length + size - 1) // size]
+    left, right, top, bottom = edges
+    left, right = left[:, None, :], right[:, None, :]
+    top, bottom = top[:, :, None], bottom[:, :, None]
+    table = frame.sums
+    sums = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    area = ((bottom - top) * (right - left))[..., None]
+    return (sums / area).permute(0, 3, 1, 2)

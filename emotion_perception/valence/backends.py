@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint
+from emotion_perception.valence.torch_backend import TorchBackend, load_network
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["Backend", "OnnxBackend", "TorchBackend", "load_network"]
 
 
 class Backend(Protocol):
@@ -24,6 +23,14 @@ class Backend(Protocol):
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""
+        ...
+
+    def logits_of_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits (N, 3) for grey crops, uint8 (N, S, S)."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run each usual batch until all is allocated and compiled."""
         ...
 
 
@@ -38,6 +45,7 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._team = team(threads)
+        self._preprocessing = checkpoint.preprocessing
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
@@ -56,60 +64,21 @@ class OnnxBackend:
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""
-        parts = np.array_split(batch, max(1, min(len(batch), self._team.threads)))
+        share = max(1, -(-len(batch) // self._team.threads))
+        parts = [batch[start : start + share] for start in range(0, max(len(batch), 1), share)]
         found = self._team.run([partial(self._run, part) for part in parts])
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def logits_of_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits (N, 3) for grey crops, uint8 (N, S, S)."""
+        return self.logits(self._preprocessing.batch(list(crops)))
+
+    def warm_up(self) -> None:
+        """Run one crop, and as many as there are threads."""
+        size = self._preprocessing.size
+        for count in (1, self._team.threads):
+            self.logits(np.zeros((count, 1, size, size), np.float32))
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = self._session.run(None, {"crops": batch})[0]
         return result
-
-
-class TorchBackend:
-    """The same weights in torch, for CUDA; half precision there, float32 on a CPU.
-
-    Args:
-        checkpoint: the weights.
-        device: ``cuda``, ``cuda:N`` or ``cpu``.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, device: str = "cuda") -> None:
-        import torch
-
-        self.device = device
-        self._torch = torch
-        self._dtype = torch.float16 if device.startswith("cuda") else torch.float32
-        network = load_network(checkpoint.weights_file, checkpoint)
-        self._network = network.to(device=device, dtype=self._dtype).eval()
-
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""
-        torch = self._torch
-        with torch.inference_mode():
-            crops = torch.from_numpy(batch).to(self.device, self._dtype, non_blocking=True)
-            result: NDArray[np.float32] = self._network(crops).float().cpu().numpy()
-            return result
-
-
-def load_network(weights: Path, checkpoint: Checkpoint) -> torch.nn.Module:
-    """Build the torch network of a checkpoint, on the CPU, in evaluation mode.
-
-    Raises:
-        ModelError: if the weights do not fit the architecture that the card names.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from emotion_perception.valence.network import ARCHITECTURES
-
-    name = checkpoint.architecture.get("name", "")
-    if name not in ARCHITECTURES:
-        raise ModelError(
-            f"{checkpoint.directory}: architecture {name!r} is not one of {sorted(ARCHITECTURES)}"
-        )
-    try:
-        network = ARCHITECTURES[name](**checkpoint.architecture.get("arguments", {}))
-        network.load_state_dict(load_file(weights))
-    except (RuntimeError, TypeError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{weights}: does not fit {name} of the card: {error}") from error
-    return network.eval()

@@ -47,14 +47,12 @@ class ValenceModel:
         """Return calibrated probabilities float32 (N, 3) for aligned grey crops, uint8 (S, S)."""
         if not crops:
             return np.empty((0, 3), np.float32)
-        logits = self._backend.logits(self.preprocessing.batch(crops))
+        logits = self._backend.logits_of_crops(np.stack(crops))
         return softmax(logits, self.checkpoint.temperature)
 
     def warm_up(self) -> None:
-        """Run the network once for each usual batch, so that the first face is not a slow one."""
-        blank = np.zeros((self.preprocessing.size,) * 2, np.uint8)
-        for faces in (1, 2):
-            self.judge([blank] * faces)
+        """Run the network for each usual batch, so that the first face is not a slow one."""
+        self._backend.warm_up()
 
 
 def key_of(checkpoint: Checkpoint) -> str:
