@@ -24,6 +24,10 @@ _SAME: Final = 0.45
 
 _LOOK_EVERY_S: Final = 0.1
 
+_SLOW_S: Final = 0.05
+"""Frames further apart wait for what was searched between them; faster ones take it up one frame
+later, so that the search may go on beside the next frame."""
+
 
 @runtime_checkable
 class FollowingDetector(FaceDetector, Protocol):
@@ -123,6 +127,7 @@ class FaceFollower:
         self._missing: list[_Missing] = []
         self._looked_at = -math.inf
         self._search: Pending[list[Face]] | None = None
+        self._found: list[Face] = []
         self._parts: list[int] = []
         self._detector: FaceDetector | None = None
         self._follows = False
@@ -157,7 +162,9 @@ class FaceFollower:
         ):
             self._missing = []
             return replace(step, film=False)
-        found, self._search = self._search.result() if self._search else [], None
+        if gap >= _SLOW_S:
+            self._gather()  # it is done by now, or the camera is so slow that there is time
+        found, self._found = self._found, []
         known = self._boxes + self._velocity * np.float32(gap)
         new = [face.box[None] for face in found if not _covered(face.box, known)]
         return replace(step, known=known, boxes=np.concatenate([known, *new]))
@@ -171,7 +178,8 @@ class FaceFollower:
             faces = self._follow(cast(FollowingDetector, detector), step, looked_at)
         if faces is None:
             faces = _search_all(detector, step.frame_bgr)
-            self._next, self._credit, self._search, self._parts = 0, 0.0, None, []
+            self._next, self._credit, self._parts = 0, 0.0, []
+            self._search, self._found = None, []
         elif self._follows:
             known = cast(FollowingDetector, detector)
             self._parts = self._due(known, step.frame_bgr.shape[:2], step.gap)
@@ -189,12 +197,18 @@ class FaceFollower:
         Args:
             frame_bgr: the frame whose faces were found last; it may change afterwards.
         """
+        self._gather()
         parts, detector, known = self._parts, self._detector, self._boxes
         self._parts = []
         if parts and frame_bgr.shape == self._shape:
             # A copy: the camera may write the next frame to the same place.
             searched, search = frame_bgr.copy(), cast(FollowingDetector, detector).search
             self._search = self._helpers.start(lambda: search(searched, parts, known))
+
+    def _gather(self) -> None:
+        """Take what the helper has found; waits for it."""
+        if self._search is not None:
+            self._found, self._search = self._search.result(), None
 
     def _follow(
         self, detector: FollowingDetector, step: _Step, looked_at: list[Face | None]
@@ -211,13 +225,18 @@ class FaceFollower:
             for index, face in zip(unsure, again, strict=True):
                 looked_at[index] = face
         sure: list[Face] = []
-        lost = []
+        lost, strayed = [], []
         for index, face in enumerate(looked_at):
             if face is not None and self._sure(face):
                 sure.append(face)
             elif index < len(known):
                 lost.append(known[index])
+            else:
+                strayed.append(step.boxes[index])
         faces = _distinct(sure)
+        for box in strayed:  # somebody new who walks is elsewhere by now
+            if (found := _nearest(detector.find_near(frame_bgr, box), box, faces)) is not None:
+                faces.append(found)
         for box in lost:
             if _covered(box, _boxes(faces)):
                 continue  # two that were one
