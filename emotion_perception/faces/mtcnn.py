@@ -26,8 +26,7 @@ from emotion_perception.faces.quick import QuickImage
 from emotion_perception.team import team
 
 # Crops in one run of a network: more would leave the cache, and could not be shared out.
-_RNET_BATCH = 16
-_ONET_BATCH = 4
+_MOST_CROPS = 16
 
 Images = AreaImage | QuickImage
 
@@ -97,30 +96,31 @@ class MtcnnDetector(MtcnnCascade):
         )
 
     def _rnet(self, image: Images, windows: NDArray[np.intp]) -> Verdicts:
-        probability, offsets = self._run(self._rnet_session, image, windows, 24, _RNET_BATCH)
+        probability, offsets = self._run(self._rnet_session, image, windows, 24)
         return probability, offsets
 
     def _onet(self, image: Images, windows: NDArray[np.intp]) -> Details:
-        found = self._run(self._onet_session, image, windows, 48, _ONET_BATCH)
+        found = self._run(self._onet_session, image, windows, 48)
         probability, offsets, points = found
         return probability, offsets, points
 
     def _onet_many(self, images: Sequence[Any], windows: Sequence[NDArray[np.intp]]) -> Details:
         crops = [image.crops(of_it, 48) for image, of_it in zip(images, windows, strict=True)]
-        found = self._shared(self._onet_session, np.concatenate(crops), _ONET_BATCH)
+        found = self._shared(self._onet_session, np.concatenate(crops))
         probability, offsets, points = found
         return probability, offsets, points
 
     def _run(
-        self, session: Any, image: Images, windows: NDArray[np.intp], size: int, batch: int
+        self, session: Any, image: Images, windows: NDArray[np.intp], size: int
     ) -> list[NDArray[np.float32]]:
         """Run a network on crops of the frame, some at a time and side by side."""
-        return self._shared(session, image.crops(windows, size), batch)
+        return self._shared(session, image.crops(windows, size))
 
-    def _shared(
-        self, session: Any, crops: NDArray[np.float32], batch: int
-    ) -> list[NDArray[np.float32]]:
-        parts = [crops[start : start + batch] for start in range(0, len(crops), batch)]
+    def _shared(self, session: Any, crops: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Run a network on crops, some at a time and side by side."""
+        runs = max(-(-len(crops) // _MOST_CROPS), min(self._team.threads, len(crops)))
+        most = -(-len(crops) // runs)
+        parts = [crops[start : start + most] for start in range(0, len(crops), most)]
         found = self._team.run([partial(session.run, None, {"image": part}) for part in parts])
         if len(found) == 1:
             return list(found[0])

@@ -151,8 +151,10 @@ class FaceTracker:
         options = self.options
         gap = stamp - track.last_seen
         side = math.exp((expected[2] + found[2]) / 2)
-        away = math.hypot(expected[0] - found[0], expected[1] - found[1]) / side
         spread = options.jitter + options.drift * gap
+        if abs(expected[0] - found[0]) > 2 * options.gate * spread * side:
+            return math.inf
+        away = math.hypot(expected[0] - found[0], expected[1] - found[1]) / side
         resized = abs(expected[2] - found[2]) / (options.size_jitter + 0.2 * gap)
         # The logarithm: of two tracks that fit, the one whose place is better known fits better.
         known = 2 * math.log(spread / options.jitter)
@@ -187,6 +189,18 @@ class FaceTracker:
                 norm = float(np.linalg.norm(mixed))
                 track._look = np.asarray(mixed / max(norm, 1e-6), np.float32)
         track.face, track.last_seen = face, stamp
+
+
+def apart(faces: Sequence[Face], sides: float) -> bool:
+    """Whether all faces are further from each other than so many sides of the larger one."""
+    if len(faces) < 2:
+        return True
+    boxes = np.stack([face.box for face in faces])
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    away = np.abs(middles[:, None] - middles[None]).max(axis=2)
+    near = away < sides * np.maximum(size[:, None], size[None])
+    return int(near.sum()) == len(faces)
 
 
 def look_of(frame_bgr: NDArray[np.uint8], face: Face, crop: NDArray[np.uint8]) -> Look:

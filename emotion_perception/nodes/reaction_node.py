@@ -399,7 +399,8 @@ class ReactionNode(LifecycleNode):
         model_id = serving.model.model_id
         told = user_reaction(header, reactions, size, model_id, serving.patient_id, latency)
         camera.reactions.publish(told)
-        camera.faces.publish(face_reactions(header, reactions, size, model_id))
+        if camera.faces.get_subscription_count() > 0:
+            camera.faces.publish(face_reactions(header, reactions, size, model_id))
         if self._ros4hri is not None:
             self._ros4hri.update(header, reactions, size)
         camera.observations.add(

@@ -14,7 +14,14 @@ from emotion_perception.faces.face import Face
 from emotion_perception.faces.following import FaceFollower
 from emotion_perception.faces.quality import QualityLimits, measure
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
-from emotion_perception.faces.tracking import FaceTracker, Look, Track, TrackingOptions, look_of
+from emotion_perception.faces.tracking import (
+    FaceTracker,
+    Look,
+    Track,
+    TrackingOptions,
+    apart,
+    look_of,
+)
 from emotion_perception.reaction.partner import Candidate, PartnerChooser, PartnerOptions
 from emotion_perception.reaction.reaction import FaceReaction
 from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptions
@@ -31,6 +38,8 @@ _LATE_S: Final = 0.5
 """A stamp may be so much before the last one; more is a time that jumped."""
 
 _LOOK_EVERY_S: Final = 0.2
+_APART: Final = 2.0
+"""Sides of a face: nobody changes places with somebody so far away from one frame to the next."""
 _RECOGNISE_EVERY_S: Final = 1.0
 _RECOGNISE_FIRST: Final = 3  # frames of a new face that are all looked at
 _ALL_JUDGED: Final = 3  # so many faces are all judged in every frame
@@ -266,14 +275,16 @@ class Scene:
     def _looks(
         self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float
     ) -> list[Look | None]:
-        """Return what the faces look like; nothing where there is one face that just was there."""
+        """Return what the faces look like; nothing where their places alone tell who is who."""
         tracks = self._tracker.tracks
         if (
-            len(faces) == len(tracks) == 1
-            and stamp - tracks[0].last_seen < _LOOK_EVERY_S
+            len(faces) == len(tracks)
             and stamp - self._looked_at < _LOOK_EVERY_S
+            and all(stamp - track.last_seen < _LOOK_EVERY_S for track in tracks)
+            and apart([*(track.face for track in tracks)], _APART)
+            and apart(faces, _APART)
         ):
-            return [None]
+            return [None] * len(faces)
         self._looked_at = stamp
         return [look_of(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]
 

@@ -61,11 +61,11 @@ def test_a_followed_face_is_where_a_full_search_finds_it(detector, clip):
             assert apart.max() < 0.2 * eyes
     assert detector.full == 1
     assert detector.near == 0
-    # Every part of the frame is searched more than four times a second, and never two in one frame.
+    # Every part of the frame is searched more than four times a second, and never all in one frame.
     visits = [part for parts in detector.parts for part in parts]
     for part in range(len(detector.costs(480, 640))):
         assert 12 <= visits.count(part) <= 15
-    assert len(visits) == len(detector.parts)
+    assert max(len(parts) for parts in detector.parts) < len(detector.costs(480, 640))
 
 
 def test_the_same_work_at_every_frame_rate(detector, clip):
@@ -116,7 +116,7 @@ def test_where_nobody_is_parts_of_the_frame_are_searched(detector, clip, empty):
         assert follower.find(detector, empty, index / 30) == []
     assert detector.full == 1
     assert detector.near == 0
-    assert 15 < len(detector.parts) < 29
+    assert 8 < len(detector.parts) < 29
     first = next(
         index for index in range(20)
         if len(follower.find(detector, clip[30], (30 + index) / 30)) == 1
@@ -182,7 +182,7 @@ def test_parts_of_the_search_find_what_the_whole_finds(clip):
     frame = clip[30]
     costs = detector.costs(*frame.shape[:2])
     assert sum(costs) == pytest.approx(1)
-    assert max(costs) < 0.35
+    assert max(costs) < 0.55
     whole = detector.detect(frame)
     nobody = np.empty((0, 4), np.float32)
     every = detector.search(frame, range(len(costs)), nobody)
