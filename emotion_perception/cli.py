@@ -19,6 +19,7 @@ from emotion_perception.commands.evaluate import evaluate
 from emotion_perception.commands.finetune import finetune
 from emotion_perception.commands.forget import forget
 from emotion_perception.commands.models import models_app
+from emotion_perception.commands.quantise import quantise
 from emotion_perception.commands.relabel import relabel
 from emotion_perception.commands.train import train
 from emotion_perception.window import WindowError
@@ -52,6 +53,7 @@ def _common(
 
 for command in (
     display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune, bench,
+    quantise,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models_app, name="models")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import re
+from functools import cache
+from pathlib import Path
 
 
 def resolve_device(wanted: str) -> tuple[str, str | None]:
@@ -27,6 +29,22 @@ def resolve_device(wanted: str) -> tuple[str, str | None]:
     if wanted == "auto":
         return "cpu", None
     return "cpu", f"device {wanted} is not usable ({obstacle}); using the CPU"
+
+
+@cache
+def fast_integers() -> bool:
+    """Whether the processor has instructions for sums of products of 8-bit integers.
+
+    Without them integers are no faster, and on older processors of Intel and AMD their sums of
+    pairs overflow.
+    """
+    try:
+        known = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = set(re.findall(r"^(?:flags|Features)\s*:(.*)$", known, re.MULTILINE)[:1])
+    words = {word for line in flags for word in line.split()}
+    return bool(words & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 def _cuda_obstacle(wanted: str) -> str | None:

@@ -18,7 +18,7 @@ from emotion_perception.training.evaluate import require_labels
 from emotion_perception.training.faces import FaceSet
 from emotion_perception.training.intervals import clusters_of
 from emotion_perception.training.output_folder import new_folder
-from emotion_perception.valence.backends import OnnxBackend
+from emotion_perception.valence.backends import cpu_backend
 from emotion_perception.valence.calibration import Calibration, calibrate
 from emotion_perception.valence.checkpoint import (
     CARD_FILE,
@@ -34,7 +34,7 @@ _BATCH = 256
 
 def logits_of(checkpoint: Checkpoint, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return logits (N, 3) of uint8 face crops, as the node's own backend computes them."""
-    backend, preprocessing = OnnxBackend(checkpoint), checkpoint.preprocessing
+    backend, preprocessing = cpu_backend(checkpoint), checkpoint.preprocessing
     parts = [np.empty((0, 3), np.float32)]
     for start in range(0, len(images), _BATCH):
         crops = [preprocessing.resize(image) for image in images[start : start + _BATCH]]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.device import fast_integers
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint
 from emotion_perception.valence.torch_backend import TorchBackend, load_network
 
-__all__ = ["Backend", "OnnxBackend", "TorchBackend", "load_network"]
+__all__ = ["Backend", "OnnxBackend", "TorchBackend", "cpu_backend", "load_network"]
 
 
 class Backend(Protocol):
@@ -34,14 +36,29 @@ class Backend(Protocol):
         ...
 
 
+def cpu_backend(checkpoint: Checkpoint, threads: int = 2) -> OnnxBackend:
+    """Return what a robot runs: integers where there are any and the processor is fast at them."""
+    return OnnxBackend(checkpoint, threads, checkpoint.int8_file if fast_integers() else None)
+
+
 class OnnxBackend:
-    """ONNX Runtime on the CPU; torch is not imported."""
+    """ONNX Runtime on the CPU; torch is not imported.
+
+    Args:
+        checkpoint: the weights.
+        threads: that share a batch.
+        file: the network, if not the one of floats.
+
+    Raises:
+        ModelError: if the network cannot be used.
+    """
 
     device = "cpu"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int = 2) -> None:
+    def __init__(self, checkpoint: Checkpoint, threads: int = 2, file: Path | None = None) -> None:
         import onnxruntime
 
+        file = file or checkpoint.onnx_file
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._team = team(threads)
@@ -49,18 +66,14 @@ class OnnxBackend:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(checkpoint.onnx_file), options, providers=["CPUExecutionProvider"]
+                str(file), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its exceptions share no base class of their own
-            raise ModelError(
-                f"{checkpoint.onnx_file}: not a usable ONNX network: {error}"
-            ) from error
+            raise ModelError(f"{file}: not a usable ONNX network: {error}") from error
         size = checkpoint.preprocessing.size
         shape = self._session.get_inputs()[0].shape
         if list(shape[1:]) != [1, size, size]:
-            raise ModelError(
-                f"{checkpoint.onnx_file}: its input is {shape}, the card says N, 1, {size}, {size}"
-            )
+            raise ModelError(f"{file}: its input is {shape}, the card says N, 1, {size}, {size}")
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotion_perception.faces.model_files import ModelError, verify_files
+from emotion_perception.faces.model_files import ModelError, sha256_of, verify_files
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.valence.labels import CLASSES
 
 FORMAT = 1
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "model.safetensors"
+INT8_FILE = "model.int8.onnx"
 CARD_FILE = "card.json"
 
 
@@ -36,7 +37,8 @@ class Checkpoint:
         preprocessing: how crops are prepared for it.
         temperature: that logits are divided by before the softmax.
         confidence_threshold: below this calibrated probability the answer is "I don't know".
-        files: SHA-256 of every file.
+        files: SHA-256 of every file that a checkpoint must have.
+        variants: SHA-256 of those that it may have: the same network for some processors.
         training: data, settings and licences, for people.
         figures: measured results, for people.
     """
@@ -49,6 +51,7 @@ class Checkpoint:
     temperature: float
     confidence_threshold: float
     files: dict[str, str]
+    variants: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -69,6 +72,20 @@ class Checkpoint:
     def onnx_file(self) -> Path:
         """The network for ONNX Runtime: ``crops`` (N, 1, S, S) -> ``logits`` (N, 3)."""
         return self.directory / ONNX_FILE
+
+    @property
+    def int8_file(self) -> Path | None:
+        """The network in 8-bit integers, for ONNX Runtime, where there is one.
+
+        Raises:
+            ModelError: if it is not the one of the card.
+        """
+        path = self.directory / INT8_FILE
+        if INT8_FILE not in self.variants or not path.is_file():
+            return None
+        if sha256_of(path) != self.variants[INT8_FILE]:
+            raise ModelError(f"{path}: differs from its hash in {CARD_FILE}; restore or delete it")
+        return path
 
     @property
     def weights_file(self) -> Path:
@@ -113,6 +130,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             temperature=float(require("temperature", (int, float))),
             confidence_threshold=float(require("confidence_threshold", (int, float))),
             files=card["files"],
+            variants=card.get("variants", {}),
             training=card.get("training", {}),
             figures=card.get("figures", {}),
         )
@@ -143,6 +161,14 @@ def record_figures(checkpoint: Checkpoint, name: str, figures: dict[str, Any]) -
     path = checkpoint.directory / CARD_FILE
     card = json.loads(path.read_text(encoding="utf-8"))
     card.setdefault("figures", {})[name] = figures
+    write_atomically(path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def record_variant(checkpoint: Checkpoint, name: str) -> None:
+    """Write the hash of a variant of the network, a file beside the others, into the card."""
+    path = checkpoint.directory / CARD_FILE
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card.setdefault("variants", {})[name] = sha256_of(checkpoint.directory / name)
     write_atomically(path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 

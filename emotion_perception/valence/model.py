@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_perception.valence.backends import Backend, OnnxBackend, TorchBackend
+from emotion_perception.valence.backends import Backend, TorchBackend, cpu_backend
 from emotion_perception.valence.calibration import softmax
 from emotion_perception.valence.checkpoint import Checkpoint
 
@@ -28,7 +28,7 @@ class ValenceModel:
         self.checkpoint = checkpoint
         self.preprocessing = checkpoint.preprocessing
         self._backend: Backend = (
-            OnnxBackend(checkpoint, threads)
+            cpu_backend(checkpoint, threads)
             if device == "cpu"
             else TorchBackend(checkpoint, device)
         )
