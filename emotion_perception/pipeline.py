@@ -217,12 +217,10 @@ class ReactionPipeline:
     ) -> tuple[list[list[Face]], list[list[NDArray[np.uint8]]]]:
         """Return the faces of one frame of each scene, and their aligned crops."""
         frames = [shot.frame_bgr for shot in shots]
-        stamps = [shot.stamp or 0.0 for shot in shots]
-        followers = [scene.follower for scene in scenes]
         # A detector on a GPU has the frames there: what else looks at them uses those.
         on_device = getattr(self.detector, "frames", None)
         with nullcontext([]) if on_device is None else on_device.held(frames) as held:
-            every = find_many(self.detector, list(zip(followers, frames, stamps, strict=True)))
+            every = self._find(shots, scenes)
             found = [[face for face in faces if _usable(face)] for faces in every]
             if not held or not any(found):
                 align = model.preprocessing.align
@@ -236,6 +234,23 @@ class ReactionPipeline:
             landmarks = [face.landmarks for faces in found for face in faces]
             crops = iter(download(align_many(where, landmarks, model.preprocessing)))
             return found, [[next(crops) for _ in faces] for faces in found]
+
+    def _find(self, shots: Sequence[Shot], scenes: Sequence[Scene]) -> list[list[Face]]:
+        """Return the faces of one frame of each scene: films are followed, images searched."""
+        films = iter(
+            find_many(
+                self.detector,
+                [
+                    (scene.follower, shot.frame_bgr, shot.stamp)
+                    for scene, shot in zip(scenes, shots, strict=True)
+                    if shot.stamp is not None
+                ],
+            )
+        )
+        return [
+            self.detector.detect(shot.frame_bgr) if shot.stamp is None else next(films)
+            for shot in shots
+        ]
 
     def _threshold(self, model: ValenceModel) -> float:
         told = self._told_threshold

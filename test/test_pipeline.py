@@ -233,3 +233,11 @@ def test_the_gpu_path_says_the_same():
                 np.testing.assert_allclose(r.face.box, s.face.box, atol=0.5)
                 np.testing.assert_allclose(r.probabilities, s.probabilities, atol=0.02)
     assert faces > 20
+
+
+def test_images_are_searched_box_for_box_as_the_detector_does():
+    pytest.importorskip("matplotlib")
+    pipeline = ReactionPipeline()
+    for frame in list(demo_frames(2.0))[1::4]:
+        found = [tuple(r.face.box) for r in pipeline.run(frame)]
+        assert found == [tuple(face.box) for face in pipeline.detector.detect(frame)]

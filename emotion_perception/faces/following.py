@@ -173,16 +173,16 @@ class FaceFollower:
         self, detector: FaceDetector, step: _Step, looked_at: list[Face | None]
     ) -> list[Face]:
         """Return the faces of the frame that was begun."""
-        faces: list[Face] | None = None
-        if step.film:
-            faces = self._follow(cast(FollowingDetector, detector), step, looked_at)
-        if faces is None:
-            faces = _search_all(detector, step.frame_bgr)
+        known = cast(FollowingDetector, detector)
+        faces = self._follow(known, step, looked_at) if step.film else None
+        if faces is not None:
+            self._parts = self._due(known, step.frame_bgr.shape[:2], step.gap)
+        else:
+            frame_bgr = step.frame_bgr
+            # What begins here may be an image of its own, which is searched as those are.
+            faces = _search_all(known, frame_bgr) if step.film else detector.detect(frame_bgr)
             self._next, self._credit, self._parts = 0, 0.0, []
             self._search, self._found = None, []
-        elif self._follows:
-            known = cast(FollowingDetector, detector)
-            self._parts = self._due(known, step.frame_bgr.shape[:2], step.gap)
         self._remember(faces, step.gap)
         if detector is not self._detector:
             self._follows = isinstance(detector, FollowingDetector)  # slow, so not in every frame
@@ -321,9 +321,7 @@ def find_many(
     ]
 
 
-def _search_all(detector: FaceDetector, frame_bgr: NDArray[np.uint8]) -> list[Face]:
-    if not isinstance(detector, FollowingDetector):
-        return detector.detect(frame_bgr)
+def _search_all(detector: FollowingDetector, frame_bgr: NDArray[np.uint8]) -> list[Face]:
     parts = range(len(detector.costs(*frame_bgr.shape[:2])))
     return detector.search(frame_bgr, parts, np.empty((0, 4), np.float32))
 

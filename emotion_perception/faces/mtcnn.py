@@ -48,7 +48,7 @@ class MtcnnDetector(MtcnnCascade):
         ValueError: a parameter is out of its range.
     """
 
-    strip_pixels = 20_000
+    strip_pixels = 14_000
 
     def __init__(
         self,

@@ -15,9 +15,11 @@ class Counted:
     def __init__(self):
         self._real = MtcnnDetector(threads=1)
         self.full, self.near, self.parts = 0, 0, []
-        self.refine_many, self.costs, self.detect = (
-            self._real.refine_many, self._real.costs, self._real.detect
-        )  # fmt: skip
+        self.refine_many, self.costs = self._real.refine_many, self._real.costs
+
+    def detect(self, frame):
+        self.full += 1
+        return self._real.detect(frame)
 
     def search(self, frame, parts, known):
         if len(parts) == len(self.costs(*frame.shape[:2])) and not len(known):
