@@ -22,13 +22,16 @@ import onnxruntime
 
 from emotion_perception.models import find_model
 from emotion_perception.pipeline import BASE_MODEL, ReactionPipeline
-from emotion_perception.valence.backends import OnnxBackend
+from emotion_perception.valence.backends import cpu_backend
 from emotion_perception.valence.checkpoint import load_checkpoint
 
 RATE_HZ = 30.0
 THREADS = 2
 PEAK_BATCH = 16
-NAMES = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net", "model": "valence network"}
+NAMES = {
+    "pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net", "model": "valence network",
+    "model.int8": "valence network, integers",
+}  # fmt: skip
 """By the names of their files."""
 
 
@@ -62,6 +65,9 @@ def multiply_accumulates(file: Path, shape: tuple[int, ...]) -> int:
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     weights = {weight.name: list(weight.dims) for weight in graph.initializer}
+    for node in graph.node:  # weights in integers
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":
@@ -158,7 +164,7 @@ def _peak(runs: int) -> float:
     """Return the multiply-accumulates a second of the valence network on a batch."""
     checkpoint = load_checkpoint(find_model(BASE_MODEL))
     size = checkpoint.preprocessing.size
-    backend = OnnxBackend(checkpoint, THREADS)
+    backend = cpu_backend(checkpoint, THREADS)
     crops = np.zeros((PEAK_BATCH, 1, size, size), np.float32)
     work_of_one = multiply_accumulates(checkpoint.onnx_file, (1, *crops.shape[1:]))
     return PEAK_BATCH * work_of_one / _least_s(lambda: backend.logits(crops), runs)
