@@ -30,7 +30,7 @@ THREADS = 2
 PEAK_BATCH = 16
 NAMES = {
     "pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net", "model": "valence network",
-    "model.int8": "valence network, integers",
+    "model.int8": "valence network",
 }  # fmt: skip
 """By the names of their files."""
 

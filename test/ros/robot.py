@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import rclpy
 from builtin_interfaces.msg import Duration
@@ -33,16 +34,66 @@ def shown_frames():
     }
 
 
-class Robot:
-    """The node, a camera that never stops, and an action client, on one executor."""
+class OnOneExecutor:
+    """A reaction node and somebody else, on one executor in a background thread.
 
-    def __init__(self, frames, parameters=(), arguments=()):
+    Subclasses make what the other one has, then call `spin`.
+    """
+
+    def __init__(self, parameters=(), arguments=()):
         overrides = [Parameter(name, value=value) for name, value in parameters]
         self.node = ReactionNode(parameter_overrides=overrides, cli_args=list(arguments))
         self.other = rclpy.create_node("other")
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.executor.add_node(self.other)
+
+    def spin(self):
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self):
+        while not self.closing.is_set():
+            self.executor.spin_once(timeout_sec=0.1)
+
+    def start(self):
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        return self
+
+    def close(self):
+        # Not the other way round: rclpy may hang when an executor is shut down while it spins.
+        self.closing.set()
+        self.thread.join()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.other.destroy_node()
+
+
+@contextmanager
+def makes(kind, domain_id):
+    """Let a test make as many as it likes; all are closed at its end."""
+    rclpy.init(domain_id=domain_id)
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(kind(*args, **kwargs))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.close()
+        rclpy.shutdown()
+
+
+class Robot(OnOneExecutor):
+    """The node, a camera that never stops, and an action client."""
+
+    def __init__(self, frames, parameters=(), arguments=()):
+        super().__init__(parameters, arguments)
         self.frames = frames
         self.shown = "smile"
         self.stamp = None
@@ -56,17 +107,10 @@ class Robot:
         self.enable = self.other.create_client(SetBool, "reaction_node/enable")
         self.load = self.other.create_client(LoadPatientModel, "reaction_node/load_patient_model")
         self.other.create_timer(1 / RATE, self._show)
-        self.closing = threading.Event()
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        while not self.closing.is_set():
-            self.executor.spin_once(timeout_sec=0.1)
+        self.spin()
 
     def start(self):
-        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        super().start()
         assert wait(lambda: self.reactions)
         return self
 
@@ -90,14 +134,6 @@ class Robot:
     def call(self, client, request):
         assert client.wait_for_service(10.0)
         return until(client.call_async(request))
-
-    def close(self):
-        # Not the other way round: rclpy may hang when an executor is shut down while it spins.
-        self.closing.set()
-        self.thread.join()
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.other.destroy_node()
 
 
 def until(future, seconds=15.0):

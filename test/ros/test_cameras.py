@@ -10,10 +10,9 @@ pytest.importorskip("emotion_perception.action", reason="the package is not buil
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import seconds, shown_frames, until, wait
+from robot import OnOneExecutor, makes, seconds, shown_frames, until, wait
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -21,26 +20,16 @@ from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import FaceReactionArray, UserReaction
 from emotion_perception.nodes.camera import camera_names
 from emotion_perception.nodes.messages import bgr_image
-from emotion_perception.nodes.reaction_node import ReactionNode
 
 OK = TransitionCallbackReturn.SUCCESS
 RATE = 10.0
 
 
-class Ward:
+class Ward(OnOneExecutor):
     """A node with cameras that never stop, each before another person, and who listens to all."""
 
     def __init__(self, shown, topics, **parameters):
-        import threading
-
-        given = {"camera_topics": topics, **parameters}
-        self.node = ReactionNode(
-            parameter_overrides=[Parameter(name, value=value) for name, value in given.items()]
-        )
-        self.other = rclpy.create_node("other")
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.other)
+        super().__init__({"camera_topics": topics, **parameters}.items())
         self.shown = shown
         self.reactions = {name: [] for name in shown}
         self.faces = {name: [] for name in shown}
@@ -53,13 +42,7 @@ class Ward:
             subscribe(FaceReactionArray, f"reaction_node/{name}/faces", self.faces[name].append, 50)
         subscribe(DiagnosticArray, "/diagnostics", self._note, 10)
         self.other.create_timer(1 / RATE, self._show)
-        self.closing = threading.Event()
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        while not self.closing.is_set():
-            self.executor.spin_once(timeout_sec=0.1)
+        self.spin()
 
     def _note(self, message):
         self.statuses = {status.name: status for status in message.status}
@@ -70,18 +53,6 @@ class Ward:
                 stamp = self.other.get_clock().now().to_msg()
                 self.cameras[name].publish(bgr_image(Header(stamp=stamp, frame_id="c"), frame))
 
-    def start(self):
-        assert self.node.trigger_configure() == OK
-        assert self.node.trigger_activate() == OK
-        return self
-
-    def close(self):
-        self.closing.set()
-        self.thread.join()
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.other.destroy_node()
-
 
 @pytest.fixture(scope="module")
 def frames():
@@ -91,17 +62,8 @@ def frames():
 
 @pytest.fixture
 def ward(domain_id):
-    rclpy.init(domain_id=domain_id)
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Ward(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    rclpy.shutdown()
+    with makes(Ward, domain_id) as make:
+        yield make
 
 
 def test_each_camera_has_topics_tracks_and_diagnostics_of_its_own(ward, frames):

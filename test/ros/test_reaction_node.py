@@ -12,11 +12,10 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.msg", reason="the package is not built")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from robot import wait
+from robot import OnOneExecutor, makes, wait
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -24,7 +23,6 @@ from emotion_perception.image.decode import decode_compressed
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.msg import FaceReactionArray, UserReaction
 from emotion_perception.nodes.messages import bgr_image
-from emotion_perception.nodes.reaction_node import ReactionNode
 
 OK = TransitionCallbackReturn.SUCCESS
 
@@ -38,16 +36,11 @@ def frames():
     return face, empty
 
 
-class Bench:
-    """A reaction node, a camera and a listener on one executor in a background thread."""
+class Bench(OnOneExecutor):
+    """A reaction node, a camera that sends what it is given, and a listener."""
 
     def __init__(self, parameters=(), arguments=(), reliability=ReliabilityPolicy.RELIABLE):
-        overrides = [Parameter(name, value=value) for name, value in parameters]
-        self.node = ReactionNode(parameter_overrides=overrides, cli_args=list(arguments))
-        self.other = rclpy.create_node("other")
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.other)
+        super().__init__(parameters, arguments)
         qos = QoSProfile(depth=5, reliability=reliability)
         self.camera = self.other.create_publisher(Image, "image_raw", qos)
         self.compressed = self.other.create_publisher(CompressedImage, "image_raw/compressed", qos)
@@ -56,18 +49,7 @@ class Bench:
         subscribe(UserReaction, "user_reaction", self.reactions.append, 50)
         subscribe(FaceReactionArray, "reaction_node/faces", self.faces.append, 50)
         subscribe(DiagnosticArray, "/diagnostics", lambda m: self.statuses.append(m.status[0]), 10)
-        self.closing = threading.Event()
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        while not self.closing.is_set():
-            self.executor.spin_once(timeout_sec=0.1)
-
-    def start(self):
-        assert self.node.trigger_configure() == OK
-        assert self.node.trigger_activate() == OK
-        return self
+        self.spin()
 
     def listen_to_debug_image(self):
         return self.other.create_subscription(
@@ -91,28 +73,11 @@ class Bench:
     def value(self, key):
         return {v.key: v.value for v in self.statuses[-1].values}[key]
 
-    def close(self):
-        # Not the other way round: rclpy may hang when an executor is shut down while it spins.
-        self.closing.set()
-        self.thread.join()
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.other.destroy_node()
-
 
 @pytest.fixture
 def bench(domain_id):
-    rclpy.init(domain_id=domain_id)
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Bench(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    rclpy.shutdown()
+    with makes(Bench, domain_id) as make:
+        yield make
 
 
 def header(seconds=None):
