@@ -1,4 +1,4 @@
-"""Frame in, faces with reactions out: no ROS, no threads.
+"""Frame in, faces with reactions out: no ROS, and no threads but helpers (`team`).
 
 Example:
     >>> from emotion_perception.pipeline import ReactionPipeline
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from emotion_perception.device import resolve_device
 from emotion_perception.drawing import draw_reactions
 from emotion_perception.faces.face import Face, FaceDetector
 from emotion_perception.faces.following import find_many
+from emotion_perception.faces.frame_check import check_frame
 from emotion_perception.image.preprocess import to_grey
 from emotion_perception.models import find_model
 from emotion_perception.reaction.reaction import FaceReaction, decide
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from emotion_perception.window import Window
 
 BASE_MODEL = "valence-base"
-_MOST_CAMERAS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class ReactionPipeline:
             the one in the checkpoint's card.
         threads: processor threads for inference.
         scene: how faces are followed and reactions smoothed.
+        cameras: whose scenes are kept; of more, those that were seen last.
 
     Attributes:
         model: the weights in use; may be exchanged between frames, see `load`.
@@ -91,6 +92,7 @@ class ReactionPipeline:
         confidence_threshold: float | None = None,
         threads: int = 2,
         scene: SceneOptions | None = None,
+        cameras: int = 8,
     ) -> None:
         self.device, self.device_warning = resolve_device(device)
         self._threads = threads
@@ -102,6 +104,7 @@ class ReactionPipeline:
         self.enrolled: Enrolled | None = None
         self._numbers = itertools.count(1)
         self._options = scene or SceneOptions()
+        self._cameras = cameras
         self._scenes: dict[str, Scene] = {}
         self._window: Window | None = None
 
@@ -179,8 +182,13 @@ class ReactionPipeline:
             What `run` returns, for each frame.
 
         Raises:
-            ValueError: if a frame is not a uint8 BGR image.
+            ValueError: if a frame is not a uint8 BGR image, or there are more cameras than kept.
         """
+        for shot in shots:  # before any scene has moved on
+            check_frame(shot.frame_bgr)
+        films = len({shot.camera for shot in shots if shot.stamp is not None})
+        if films > self._cameras:
+            raise ValueError(f"cameras: {films} at once, but only {self._cameras} are kept")
         model = self.model  # another thread may exchange it; these frames have one model
         threshold, enrolled = self._threshold(model), self.enrolled
         sights: list[tuple[Scene, Sight]] = []
@@ -263,7 +271,7 @@ class ReactionPipeline:
             self._options, self._numbers, team(self._threads)
         )
         self._scenes[shot.camera] = scene  # the last used is the last
-        if len(self._scenes) > _MOST_CAMERAS:
+        if len(self._scenes) > self._cameras:
             del self._scenes[next(iter(self._scenes))]
         return scene
 

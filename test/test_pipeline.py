@@ -241,3 +241,25 @@ def test_images_are_searched_box_for_box_as_the_detector_does():
     for frame in list(demo_frames(2.0))[1::4]:
         found = [tuple(r.face.box) for r in pipeline.run(frame)]
         assert found == [tuple(face.box) for face in pipeline.detector.detect(frame)]
+
+
+def test_as_many_cameras_as_a_ward_has_keep_their_ids():
+    pytest.importorskip("matplotlib")
+    frame = list(demo_frames(2.0))[2]
+    pipeline = ReactionPipeline(cameras=32)
+    with pytest.raises(ValueError, match="cameras: 33 at once, but only 32 are kept"):
+        pipeline.run_many([Shot(frame, 0.0, f"{n}") for n in range(33)])
+    ids = [
+        [r[0].face_id for r in pipeline.run_many([Shot(frame, t, f"{n}") for n in range(32)])]
+        for t in (0.0, 0.03, 0.06)
+    ]
+    assert ids[0] == ids[1] == ids[2]
+    assert len(set(ids[0])) == 32
+
+
+def test_a_wrong_frame_is_refused_before_any_camera_moves_on(pipeline):
+    blank = np.zeros((480, 640, 3), np.uint8)
+    for _ in range(2):
+        pipeline.run(blank, 0.0, "a")
+        with pytest.raises(ValueError, match="frame: expected dtype uint8, got float32"):
+            pipeline.run_many([Shot(blank, 0.1, "a"), Shot(blank.astype(np.float32), 0.1, "a")])

@@ -65,6 +65,7 @@ def test_followed_faces_of_real_clips_are_judged_like_searched_ones(pipeline):
                 compared += 1
                 same += int(told[0].argmax() == told[1].argmax())
                 moved.append(float(np.abs(told[0] - told[1]).max()))
+    print(f"found by both {found} of {searched}, judged alike {same} of {compared}")
     assert compared > 80
     assert found >= 0.98 * searched
     assert same >= 0.98 * compared

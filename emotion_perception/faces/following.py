@@ -1,9 +1,9 @@
 """Finding faces in a film for a fraction of what finding them in each frame costs.
 
 Between two frames a face hardly moves: the last stage of the detector alone puts the box back on it
-(`refine`). Between the frames a helper searches the rest of the picture a part at a time, so that
-somebody new is noticed within 300 ms and no camera's frame waits for the search. A face that gets
-lost is looked for around its place first, then once in the whole frame.
+(`refine_many`). Between the frames a helper searches the rest of the picture a part at a time, so
+that somebody new is noticed within 300 ms and no camera's frame waits for the search. A face that
+gets lost is looked for around its place first, then once in the whole frame.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class FaceFollower:
     Not thread-safe.
 
     Args:
-        helpers: search for new faces between the frames; what they find is told with the next.
+        helpers: search for new faces between the frames; what they find is told with the next
+            frame, or where these come fast with the next but one.
         options: how.
     """
 
@@ -192,7 +193,7 @@ class FaceFollower:
     def search_on(self, frame_bgr: NDArray[np.uint8]) -> None:
         """Let a helper search the parts of the last frame whose turn it is, for new faces.
 
-        To be called when all has been told: helpers at work slow down this thread.
+        To be called when the frame has been judged: helpers at work slow down this thread.
 
         Args:
             frame_bgr: the frame whose faces were found last; it may change afterwards.
@@ -207,8 +208,9 @@ class FaceFollower:
 
     def _gather(self) -> None:
         """Take what the helper has found; waits for it."""
-        if self._search is not None:
-            self._found, self._search = self._search.result(), None
+        search, self._search = self._search, None  # one that fails does so once
+        if search is not None:
+            self._found = search.result()
 
     def _follow(
         self, detector: FollowingDetector, step: _Step, looked_at: list[Face | None]

@@ -130,28 +130,25 @@ class MtcnnCascade(ABC):
         every = [strip for level in levels for strip in self._strips(level)]
         return self._search(self._load(frame_bgr), every, None, height, width)
 
-    def refine(self, frame_bgr: NDArray[np.uint8], boxes: Boxes) -> list[Face | None]:
+    def refine_many(
+        self, frames_bgr: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxes]
+    ) -> list[list[Face | None]]:
         """Look again at known faces with O-Net alone, at a fraction of the cost of `detect`.
 
         This is what carries a track from one frame to the next: O-Net moves the box back onto
-        the face, and misses one in twenty where the box is off by a quarter of its side.
+        the face, and misses one in twenty where the box is off by a quarter of its side. The faces
+        of all frames go through it in one batch.
 
         Args:
-            frame_bgr: uint8 (H, W, 3), BGR; a read-only or strided view will do.
-            boxes: float32 (N, 4), where the faces were.
+            frames_bgr: each uint8 (H, W, 3), BGR; a read-only or strided view will do.
+            boxes: of each frame float32 (N, 4), where its faces were.
 
         Returns:
-            For each box the face there, or None where O-Net sees none.
+            For each frame and each of its boxes the face there, or None where O-Net sees none.
 
         Raises:
             ValueError: wrong dtype or shape.
         """
-        return self.refine_many([frame_bgr], [boxes])[0]
-
-    def refine_many(
-        self, frames_bgr: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxes]
-    ) -> list[list[Face | None]]:
-        """Do what `refine` does for several frames at once, the faces of all in one batch."""
         found: list[list[Face | None]] = []
         images, windows, squares, places = [], [], [], []
         for frame_bgr, of_frame in zip(frames_bgr, boxes, strict=True):

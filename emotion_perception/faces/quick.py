@@ -7,6 +7,7 @@ Python's lock for long, so that threads can share the work of a frame.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ class QuickImage:
 
     def __init__(self, frame_bgr: NDArray[np.uint8]) -> None:
         self._halved: list[NDArray[np.uint8]] = [frame_bgr]
+        self._lock = threading.Lock()
 
     def resized(
         self, height: int, width: int, first: int = 0, count: int | None = None
@@ -68,16 +70,15 @@ class QuickImage:
 
     def _at(self, step: int) -> NDArray[np.uint8]:
         """Return the frame halved so many times."""
-        while len(self._halved) <= step:
-            large = self._halved[-1]
-            height, width = max(large.shape[0] // 2, 1), max(large.shape[1] // 2, 1)
-            # Without an odd last row or column, which would spoil the halves and the speed.
-            even = large[: 2 * height, : 2 * width]
-            half = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-            # Two threads may do the same at the same time; either is right.
-            if large is self._halved[-1]:
+        with self._lock:
+            while len(self._halved) <= step:
+                large = self._halved[-1]
+                height, width = max(large.shape[0] // 2, 1), max(large.shape[1] // 2, 1)
+                # Without an odd last row or column, which would spoil the halves and the speed.
+                even = large[: 2 * height, : 2 * width]
+                half = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
                 self._halved.append(np.asarray(half, np.uint8))
-        return self._halved[step]
+            return self._halved[step]
 
 
 def _blob(images: Sequence[Any]) -> NDArray[np.float32]:

@@ -118,7 +118,7 @@ class ReactionNode(LifecycleNode):
             cameras = camera_names(self._parameter("camera_topics"))
             if self._parameter("ros4hri") and (why := unavailable()):
                 raise ModelError(f"ros4hri: {why}")
-            pipeline = self._make_pipeline()
+            pipeline = self._make_pipeline(len(cameras))
             pipeline.warm_up()
             loader = ModelLoader(
                 pipeline, self._folder("model"), self._folder("patients"),
@@ -480,7 +480,7 @@ class ReactionNode(LifecycleNode):
             camera.destroy()
         self._cameras = [self._make_camera(name, topic) for name, topic in wanted.items()]
 
-    def _make_pipeline(self) -> ReactionPipeline:
+    def _make_pipeline(self, cameras: int) -> ReactionPipeline:
         self._detector_outdated.clear()
         self._scene_outdated.clear()
         device = self._parameter("device")
@@ -493,6 +493,7 @@ class ReactionNode(LifecycleNode):
             detection_thresholds=tuple(self._parameter("detection_thresholds")),
             threads=self._parameter("threads"),
             scene=self._scene_options(),
+            cameras=2 * cameras + 6,  # a frame_id may change
         )
 
     def _make_detector(self, device: str) -> FaceDetector:

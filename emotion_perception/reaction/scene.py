@@ -28,9 +28,6 @@ from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptio
 from emotion_perception.team import Team
 
 Crops = Sequence[NDArray[np.uint8]]
-Judge = Callable[[Crops], NDArray[np.float32]]
-"""Aligned grey crops (S, S) to calibrated probabilities (N, 3)."""
-
 Recognise = Callable[[NDArray[np.uint8]], float]
 """An aligned grey crop (S, S) to its likeness to the enrolled patient, -1 to 1."""
 
@@ -164,14 +161,6 @@ class Scene:
         self._people: dict[str, _Person] = {}
         self._stamp = self._looked_at = -math.inf
 
-    def update(
-        self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
-        judge: Judge, threshold: float, enrolled: Enrolled | None = None,
-    ) -> list[FaceReaction]:  # fmt: skip
-        """Take the next frame, and judge its faces: `look` and `tell` in one."""
-        sight = self.look(frame_bgr, faces, crops, stamp, enrolled)
-        return self.tell(sight, judge(sight.crops), threshold)
-
     def look(
         self, frame_bgr: NDArray[np.uint8], faces: Sequence[Face], crops: Crops, stamp: float,
         enrolled: Enrolled | None = None,
@@ -229,7 +218,7 @@ class Scene:
         good = [index for index, problem in enumerate(problems) if not problem]
         people = [self._people[track.face_id] for track in tracks]
         chosen = set(good)
-        if len(good) > _ALL_JUDGED:
+        if len(good) > _ALL_JUDGED and gap > 0:  # images with one time for all are no film
             others = [index for index in good if tracks[index].face_id != partner]
             others.sort(key=lambda index: people[index].judged_at)
             # Those who were never judged, and of the others those who have waited longest.

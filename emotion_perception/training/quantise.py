@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.faces.model_files import ModelError
 from emotion_perception.training.evaluate import require_labels
 from emotion_perception.training.faces import FaceSet
 from emotion_perception.valence.backends import OnnxBackend
@@ -70,8 +71,13 @@ def quantise(checkpoint: Checkpoint, training: FaceSet, held_out: FaceSet) -> Di
 
     Raises:
         DataError: if no held-out face has a label.
+        ModelError: if the checkpoint is a patient's.
         ValueError: if the integers are too far from the floats; nothing is written.
     """
+    if checkpoint.training.get("patient"):
+        raise ModelError(
+            f"{checkpoint.directory}: is a version of a patient's model, which never changes"
+        )
     labelled = held_out.labelled()
     require_labels(labelled)
     chosen = np.random.default_rng(0).permutation(len(training))[:CALIBRATION_IMAGES]

@@ -130,7 +130,7 @@ def test_wrong_frames_are_refused(detector, frame, message):
     with pytest.raises(ValueError, match=message):
         detector.detect(frame)
     with pytest.raises(ValueError, match=message):
-        detector.refine(frame, np.zeros((1, 4), np.float32))
+        detector.refine_many([frame], [np.zeros((1, 4), np.float32)])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_refine_follows_a_face_that_moved(detector, astronaut):
     (face,) = detector.detect(astronaut)
     for dx, dy in itertools.product((-15, 0, 15), repeat=2):
         shifted = face.box + np.array([dx, dy, dx, dy], np.float32)
-        (found,) = detector.refine(astronaut, shifted[None])
+        ((found,),) = detector.refine_many([astronaut], [shifted[None]])
         assert np.abs(found.box - face.box).max() < 15
         assert np.abs(found.landmarks - face.landmarks).max() < 6
 
@@ -170,18 +170,18 @@ def test_refine_reports_lost_faces_in_their_place(detector, astronaut):
         ],
         np.float32,
     )
-    found = detector.refine(astronaut, boxes)
+    (found,) = detector.refine_many([astronaut], [boxes])
     assert [item is not None for item in found] == [False, True, False, False, False]
-    (alone,) = detector.refine(astronaut, boxes[1:2])
+    ((alone,),) = detector.refine_many([astronaut], [boxes[1:2]])
     # Only the part of the frame around the boxes is read; the result must not depend on it.
     np.testing.assert_allclose(found[1].box, alone.box, atol=0.2)
-    assert detector.refine(astronaut, np.empty((0, 4), np.float32)) == []
+    assert detector.refine_many([astronaut], [np.empty((0, 4), np.float32)]) == [[]]
 
 
 @pytest.mark.parametrize("boxes", [np.zeros(4), np.zeros((1, 5)), np.full((1, 4), np.nan)])
 def test_refine_refuses_wrong_boxes(detector, astronaut, boxes):
     with pytest.raises(ValueError, match=r"boxes: expected finite values of shape \(N, 4\)"):
-        detector.refine(astronaut, boxes)
+        detector.refine_many([astronaut], [boxes])
 
 
 @pytest.mark.parametrize("size", [(480, 640), (1, 1)])

@@ -43,8 +43,8 @@ def test_same_faces_as_facenet(device, astronaut, hopper, facenet, assert_same_f
 @pytest.mark.parametrize("device", DEVICES)
 def test_refine_equals_onnx_runtime(device, astronaut, assert_same_faces):
     boxes = np.array([[170, 60, 280, 190], [-90, -90, -9, -9], [400, 400, 450, 450]], np.float32)
-    found = TorchMtcnnDetector(device=device).refine(astronaut, boxes)
-    expected = MtcnnDetector().refine(astronaut, boxes)
+    found = TorchMtcnnDetector(device=device).refine_many([astronaut], [boxes])[0]
+    expected = MtcnnDetector().refine_many([astronaut], [boxes])[0]
     assert [face is None for face in found] == [False, True, True]
     assert_same_faces(found[:1], expected[:1])
 
@@ -123,7 +123,7 @@ def test_a_held_frame_is_not_uploaded_again(astronaut, monkeypatch, assert_same_
         monkeypatch.setattr(device_frame, "upload", None)  # mtcnn_torch has its own for windows
         faces = detector.detect(astronaut)
         assert_same_faces(faces, [expected])
-        assert detector.refine(astronaut, expected.box[None])[0] is not None
+        assert detector.refine_many([astronaut], [expected.box[None]])[0][0] is not None
         assert detector.find_near(astronaut, expected.box)
 
 
@@ -146,7 +146,7 @@ def test_half_precision_is_close(astronaut):
     (face,), (expected,) = half.detect(astronaut), full.detect(astronaut)
     np.testing.assert_allclose(face.box, expected.box, atol=4)
     (face,), (expected,) = (
-        detector.refine(astronaut, expected.box[None]) for detector in (half, full)
+        detector.refine_many([astronaut], [expected.box[None]])[0] for detector in (half, full)
     )
     np.testing.assert_allclose(face.box, expected.box, atol=1)
     np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotion_perception.faces.face import Face
-from emotion_perception.faces.tracking import FaceTracker, assign, look_of
+from emotion_perception.faces.tracking import FaceTracker, apart, assign, look_of
 
 
 def face(x, y=240.0, side=100.0):
@@ -108,3 +108,18 @@ def test_looks_of_one_person_are_alike_and_light_does_not_matter():
     # Mostly outside the frame, but never an error.
     assert look_of(frame, face(-14, 30, 30), crop).shape == look.shape
     assert np.isfinite(look_of(np.zeros_like(frame), where, np.zeros_like(crop))).all()
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([], True),
+        ([(100, 100)], True),
+        ([(100, 100), (301, 100)], True),
+        ([(100, 100), (299, 100)], False),
+        ([(100, 100), (100, 350)], True),  # above each other
+        ([(100, 100), (500, 100), (560, 100)], False),
+    ],
+)
+def test_who_is_far_from_everybody(places, expected):
+    assert apart([face(x, y) for x, y in places], 2.0) == expected

@@ -164,3 +164,12 @@ def crowd_face(x, y, side):
     points = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     box = np.float32([x, y, x + side, y + side])
     return Face(box, 0.99, points * side + box[:2])
+
+
+def test_a_crowd_in_images_of_one_stamp_is_judged_whole():
+    scene = Scene(SceneOptions(stillness=None))
+    crop = np.random.default_rng(0).integers(0, 255, (48, 48)).astype(np.uint8)
+    faces = [crowd_face(60 * n, 100, 50) for n in range(10)]
+    for _ in range(3):
+        sight = scene.look(np.zeros((480, 640, 3), np.uint8), faces, [crop] * 10, 5.0)
+        assert all(sight.judged)

@@ -81,6 +81,15 @@ def test_each_camera_has_topics_tracks_and_diagnostics_of_its_own(ward, frames):
     assert all(status.level == DiagnosticStatus.OK for status in w.statuses.values())
 
 
+def test_more_than_eight_cameras_keep_their_ids(ward, frames):
+    names = [f"c{n}" for n in range(10)]
+    w = ward(dict.fromkeys(names, frames["smile"]), [f"{name}/image_raw" for name in names]).start()
+    assert wait(lambda: all(len(told) > 8 for told in w.reactions.values()), 40.0)
+    ids = [{told.face_id for told in w.reactions[name]} for name in names]
+    assert [len(of_camera) for of_camera in ids] == [1] * 10
+    assert len(set.union(*ids)) == 10
+
+
 def test_one_camera_that_falls_silent_says_so_and_the_others_go_on(ward, frames):
     w = ward(
         {"left": frames["smile"], "right": frames["smile"]}, ["left/image_raw", "right/image_raw"],

@@ -9,8 +9,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here")
 from emotion_perception.nodes.worker import NewestItemWorker
 
 
-def worker(work, errors=None):
-    return NewestItemWorker(work, lambda keys, error: errors.append((keys, error)), "test")
+def worker(work):
+    return NewestItemWorker(work, lambda keys, error: None, "test")
 
 
 def test_what_waits_is_worked_on_together_and_only_the_newest_of_each_kind():
@@ -37,17 +37,20 @@ def test_what_waits_is_worked_on_together_and_only_the_newest_of_each_kind():
 
 
 def test_an_error_is_told_and_the_worker_goes_on():
-    done, errors = threading.Event(), []
+    done, told, errors = threading.Event(), threading.Event(), []
 
     def work(items):
         if items.get("a") == "bad":
             raise ValueError("bad")
         done.set()
 
-    one = worker(work, errors)
+    def note(keys, error):
+        errors.append((keys, error))
+        told.set()
+
+    one = NewestItemWorker(work, note, "test")
     one.put("a", "bad")
-    while not errors:
-        pass
+    assert told.wait(10.0)
     one.put("b", "good")
     assert done.wait(10.0)
     one.stop()

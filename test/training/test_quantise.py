@@ -39,8 +39,32 @@ def test_integers_are_used_where_they_are_fast(copy, monkeypatch):
         np.testing.assert_allclose(cpu_backend(checkpoint).logits(batch), expected, atol=1e-4)
 
 
-def test_what_the_processor_says_of_itself():
-    assert device.fast_integers() in (True, False)
+@pytest.mark.parametrize(
+    ("lines", "fast"),
+    [
+        (["flags\t\t: fpu avx2 avx512_vnni amx_int8"], True),
+        (["flags\t\t: fpu avx2 avx_vnni"], True),
+        (["Features\t: fp asimd asimddp"], True),
+        (["flags\t\t: fpu avx2 avx512f"], False),
+        (["Features\t: fp asimd"], False),
+        (["Features\t: fp asimd asimddp", "Features\t: fp asimd"], False),
+        (["vmx flags\t: avx_vnni"], False),
+        ([], False),
+    ],
+)
+def test_what_a_processor_says_of_itself(lines, fast):
+    text = "".join(f"processor\t: {n}\n{line}\n\n" for n, line in enumerate(lines))
+    assert device.has_fast_integers(text) == fast
+
+
+def test_a_patients_version_never_changes(copy, command):
+    card = json.loads((copy / "card.json").read_text())
+    card["training"]["patient"] = "P-1"
+    (copy / "card.json").write_text(json.dumps(card))
+    before = (copy / "card.json").read_bytes()
+    answer = command(copy)
+    assert "a version of a patient's model, which never changes" in str(answer.exception)
+    assert (copy / "card.json").read_bytes() == before
 
 
 def test_a_checkpoint_may_do_without(copy, monkeypatch):
