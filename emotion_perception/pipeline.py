@@ -9,7 +9,7 @@ Example:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +28,9 @@ from emotion_perception.models import find_model
 from emotion_perception.reaction.reaction import FaceReaction, decide
 from emotion_perception.reaction.scene import Enrolled, Scene, SceneOptions, Sight
 from emotion_perception.team import team
-from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
-from emotion_perception.valence.model import ValenceModel, key_of
+from emotion_perception.valence.checkpoint import Checkpoint
+from emotion_perception.valence.emotion_card import EmotionCard
+from emotion_perception.valence.model import Model, load_model
 
 if TYPE_CHECKING:
     from emotion_perception.window import Window
@@ -69,11 +70,13 @@ class ReactionPipeline:
         threads: processor threads for inference.
         scene: how faces are followed and reactions smoothed.
         cameras: whose scenes are kept; of more, those that were seen last.
+        also: checkpoint folders of further models, which judge the same faces.
 
     Attributes:
         model: the weights in use; may be exchanged between frames, see `load`.
         device: the device in use.
         device_warning: why the device asked for is not used, or None.
+        also: further models.
         enrolled: the patient to recognise, or None; may be changed between frames.
 
     Raises:
@@ -93,24 +96,27 @@ class ReactionPipeline:
         threads: int = 2,
         scene: SceneOptions | None = None,
         cameras: int = 8,
+        also: Sequence[str | Path] = (),
     ) -> None:
         self.device, self.device_warning = resolve_device(device)
         self._threads = threads
+        self._helpers = team(threads)
         self.model = self.load(Path(model) if model else find_model(BASE_MODEL))
+        self.also = [self.load(Path(folder)) for folder in also]
         self.detector = detector or make_mtcnn(
             self.device, min_face_size, detection_thresholds, threads
         )
         self._told_threshold = confidence_threshold
         self.enrolled: Enrolled | None = None
-        self._numbers = itertools.count(1)
+        self._numbers: Iterator[int] = itertools.count(1)
         self._options = scene or SceneOptions()
         self._cameras = cameras
         self._scenes: dict[str, Scene] = {}
         self._window: Window | None = None
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        """The weights in use."""
+    def checkpoint(self) -> Checkpoint | EmotionCard:
+        """The weights in use: of a valence network, or of somebody's network of emotions."""
         return self.model.checkpoint
 
     @property
@@ -122,8 +128,8 @@ class ReactionPipeline:
     def confidence_threshold(self, told: float | None) -> None:
         self._told_threshold = told
 
-    def load(self, folder: Path, loaded: Mapping[str, ValenceModel] | None = None) -> ValenceModel:
-        """Load a checkpoint for this pipeline's device without using it yet.
+    def load(self, folder: Path, loaded: Mapping[str, Model] | None = None) -> Model:
+        """Load a checkpoint of either kind for this pipeline's device without using it yet.
 
         Any thread may call this; `model` may then be set between frames.
 
@@ -134,9 +140,7 @@ class ReactionPipeline:
         Raises:
             ModelError: if it is missing, damaged or does not fit.
         """
-        checkpoint = load_checkpoint(folder)
-        found = loaded.get(key_of(checkpoint)) if loaded else None
-        return found or ValenceModel(checkpoint, self.device, self._threads)
+        return load_model(folder, self.device, self._threads, loaded)
 
     def configure(self, options: SceneOptions) -> None:
         """Follow every camera's scene anew with other options; ids are not used again."""
@@ -144,9 +148,15 @@ class ReactionPipeline:
         for scene in self._scenes.values():
             scene.configure(options)
 
-    def reset(self) -> None:
-        """Forget who was there; ids are not used again."""
+    def reset(self, *, ids: bool = False) -> None:
+        """Forget who was there.
+
+        Args:
+            ids: count them from 1 again, as for another recording; else none is used again.
+        """
         self._scenes.clear()
+        if ids:
+            self._numbers = itertools.count(1)
 
     def run(
         self, frame_bgr: NDArray[np.uint8], stamp: float | None = None, camera: str = ""
@@ -193,6 +203,8 @@ class ReactionPipeline:
         threshold, enrolled = self._threshold(model), self.enrolled
         sights: list[tuple[Scene, Sight]] = []
         found_last: list[tuple[Scene, Shot]] = []
+        models = (model, *self.also)
+        cuts: list[list[NDArray[np.uint8]]] = [[] for _ in models]
 
         def search_on() -> None:
             for scene, shot in found_last:
@@ -207,12 +219,19 @@ class ReactionPipeline:
             for shot, scene, faces, crops in zip(some, scenes, found, aligned, strict=True):
                 sight = scene.look(shot.frame_bgr, faces, crops, shot.stamp or 0.0, enrolled)
                 sights.append((scene, sight))
+                for one, cut in zip(models, cuts, strict=True):
+                    cut += _cut_judged(one, model, shot.frame_bgr, sight)
             found_last = list(zip(scenes, some, strict=True))
-        judged = model.judge([crop for _, sight in sights for crop in sight.crops])
+        judged = [one.judge_emotions(cut) for one, cut in zip(models, cuts, strict=True)]
         answers, start = [], 0
         for shot, (scene, sight) in zip(shots, sights, strict=True):
             stop = start + len(sight.crops)
-            reactions = scene.tell(sight, judged[start:stop], threshold)
+            own, *others = [told[start:stop] for told, _ in judged]
+            emotions = [
+                [_named(one, row) for row in rows[start:stop]]
+                for one, (_, rows) in zip(models, judged, strict=True)
+            ]
+            reactions = scene.tell(sight, own, threshold, others, emotions)
             start = stop
             if shot.stamp is None:
                 reactions = [replace(reaction, face_id="") for reaction in reactions]
@@ -221,7 +240,7 @@ class ReactionPipeline:
         return answers
 
     def _faces_of(
-        self, shots: Sequence[Shot], scenes: Sequence[Scene], model: ValenceModel
+        self, shots: Sequence[Shot], scenes: Sequence[Scene], model: Model
     ) -> tuple[list[list[Face]], list[list[NDArray[np.uint8]]]]:
         """Return the faces of one frame of each scene, and their aligned crops."""
         frames = [shot.frame_bgr for shot in shots]
@@ -260,15 +279,15 @@ class ReactionPipeline:
             for shot in shots
         ]
 
-    def _threshold(self, model: ValenceModel) -> float:
+    def _threshold(self, model: Model) -> float:
         told = self._told_threshold
         return model.checkpoint.confidence_threshold if told is None else told
 
     def _scene_of(self, shot: Shot) -> Scene:
         if shot.stamp is None:  # an image of its own
-            return Scene(self._options, helpers=team(self._threads))
+            return Scene(self._options, helpers=self._helpers)
         scene = self._scenes.pop(shot.camera, None) or Scene(
-            self._options, self._numbers, team(self._threads)
+            self._options, self._numbers, self._helpers
         )
         self._scenes[shot.camera] = scene  # the last used is the last
         if len(self._scenes) > self._cameras:
@@ -287,18 +306,20 @@ class ReactionPipeline:
         Raises:
             ValueError: for an empty crop or one of the wrong type.
         """
-        return self.model.judge([self.model.preprocessing.resize(crop) for crop in crops])
+        return self.model.judge([self.model.resize(crop) for crop in crops])
 
     def run_on_face(self, crop: NDArray[np.uint8], stamp: float = 0.0) -> FaceReaction:
         """Judge one ready-made face crop, uint8 BGR (H, W, 3) or grey (H, W)."""
         height, width = to_grey(crop).shape
-        probabilities = self.classify([crop])[0]
+        model = self.model
+        (probabilities,), (emotions,) = model.judge_emotions([model.resize(crop)])
         reaction, reason = decide(probabilities, self.confidence_threshold)
         box = np.array([0, 0, width, height], np.float32)
         face = Face(box=box, score=1.0, landmarks=np.full((5, 2), np.nan, np.float32))
         return FaceReaction(
             face=face, probabilities=probabilities, reaction=reaction, reason=reason, stamp=stamp,
             is_partner=True, frame_probabilities=probabilities,
+            emotions=_named(model, emotions),
         )  # fmt: skip
 
     def draw(
@@ -322,7 +343,8 @@ class ReactionPipeline:
             warm_up(height, width)
         else:
             self.detector.detect(np.zeros((height, width, 3), np.uint8))
-        self.model.warm_up()
+        for model in (self.model, *self.also):
+            model.warm_up()
 
 
 def make_mtcnn(
@@ -336,6 +358,21 @@ def make_mtcnn(
     from emotion_perception.faces.mtcnn_torch import TorchMtcnnDetector
 
     return TorchMtcnnDetector(min_face_size=min_face_size, thresholds=thresholds, device=device)
+
+
+def _cut_judged(
+    model: Model, first: Model, frame_bgr: NDArray[np.uint8], sight: Sight
+) -> list[NDArray[np.uint8]]:
+    """Return what a model looks at of the judged faces, whose crops are those of the first one."""
+    faces = [face for face, judged in zip(sight.faces, sight.judged, strict=True) if judged]
+    crops = sight.crops
+    if model.preprocessing != first.preprocessing:
+        crops = [model.preprocessing.align(frame_bgr, face.landmarks) for face in faces]
+    return [model.cut(frame_bgr, face, crop) for face, crop in zip(faces, crops, strict=True)]
+
+
+def _named(model: Model, emotions: NDArray[np.float32]) -> dict[str, float]:
+    return dict(zip(model.emotion_names, map(float, emotions), strict=True))
 
 
 def _rounds(shots: Sequence[Shot]) -> list[tuple[int, int]]:

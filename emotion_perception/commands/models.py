@@ -1,4 +1,4 @@
-"""`emotion-perception models`: which models patients have, and which of them are in use."""
+"""`emotion-perception models`: the models of patients, and networks of other people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from emotion_perception.commands.finetune import RegistryOption
 from emotion_perception.commands.patient_options import PersonArgument
 
 models_app = typer.Typer(
-    no_args_is_help=True, help="List, show, promote and roll back the models of patients."
+    no_args_is_help=True,
+    help="List, show, promote and roll back the models of patients; import other networks.",
 )
 
 VersionArgument = Annotated[
@@ -93,6 +94,28 @@ def rollback_model(person: PersonArgument, models: RegistryOption = None) -> Non
 
     version = registry.rollback(registry.patients_root(models), person)
     typer.echo(f"{person}: {f'version {version}' if version else 'the base'} is in use now.")
+
+
+@models_app.command("import")
+def import_model(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the network, such as ferplus-8, or a card of your own.",
+            show_default=False,
+        ),
+    ],
+    file: Annotated[Path, typer.Argument(help="Its weights: one ONNX file.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+) -> None:
+    """Make a model of an emotion network's ONNX file, which --model and the node then take."""
+    from emotion_perception.valence.emotion_import import card_of, import_network
+
+    card = import_network(card_of(network), file, output)
+    typer.echo(f"{output}: {card.model_id}, tells {', '.join(card.classes)} ({card.output}).")
+    typer.echo(f"licence: {card.licence}")
+    for note in card.unverified:
+        typer.echo(f"note: {note}")
 
 
 def _newest(root: Path, person: str) -> str:

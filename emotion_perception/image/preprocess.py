@@ -77,33 +77,7 @@ class FacePreprocessing:
             ValueError: if the landmarks are not finite or fall together.
         """
         matrix, side = self._crop_to_frame(landmarks)
-        # Sampling a large face at every n-th pixel would alias, so it is first shrunk by area.
-        shrink = max(1, int(side / self.size))
-        corners = matrix @ np.array(
-            [[0, self.size, 0, self.size], [0, 0, self.size, self.size], [1, 1, 1, 1]], np.float64
-        )
-        height, width = frame.shape[:2]
-        x0, y0 = np.clip(np.floor(corners.min(axis=1)).astype(int) - 2, 0, [width - 1, height - 1])
-        x1, y1 = np.clip(
-            np.ceil(corners.max(axis=1)).astype(int) + 2 + shrink, [x0 + 1, y0 + 1], [width, height]
-        )
-        patch: NDArray[Any] = to_grey(frame[y0:y1, x0:x1])
-        scale_x = scale_y = 1.0
-        if shrink > 1:
-            target = (max(1, (x1 - x0) // shrink), max(1, (y1 - y0) // shrink))
-            # Whole blocks of pixels, where there are any: that is exact, and far faster.
-            patch = patch[: target[1] * shrink, : target[0] * shrink]
-            scale_x, scale_y = target[0] / patch.shape[1], target[1] / patch.shape[0]
-            patch = cv2.resize(patch, target, interpolation=cv2.INTER_AREA)
-        # Pixel centres: a continuous coordinate c is the pixel index c - 0.5.
-        inverse = np.empty((2, 3))
-        inverse[:, :2] = matrix[:, :2] * [[scale_x], [scale_y]]
-        inverse[:, 2] = (matrix @ [0.5, 0.5, 1.0] - [x0, y0]) * [scale_x, scale_y] - 0.5
-        crop = cv2.warpAffine(
-            patch, inverse, (self.size, self.size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-        return np.asarray(crop, np.uint8)
+        return warp(frame, matrix, self.size, max(1, int(side / self.size)))
 
     def align_box(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Cut a face out by its box alone, for detectors without landmarks.
@@ -197,6 +171,51 @@ class FacePreprocessing:
         rotation = np.array([[cos, -sin], [sin, cos]])
         anchor = np.array([self.eyes_x, self.eyes_y]) * self.size
         return np.column_stack([rotation, eyes - rotation @ anchor]), side
+
+
+def warp(
+    frame: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, shrink: int, *,
+    grey: bool = True,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Cut a square crop out of a frame by an affine map.
+
+    Args:
+        frame: uint8 frame, BGR (H, W, 3) or grey (H, W).
+        matrix: float64 (2, 3), from crop to frame; a continuous coordinate c is the pixel index
+            c - 0.5 in both.
+        size: side of the crop, pixels.
+        shrink: pixels of the frame to one of the crop, rounded down. Sampling a large face at every
+            n-th pixel would alias, so it is first shrunk by area.
+        grey: whether the crop is grey; else it is what the frame is.
+
+    Returns:
+        uint8 crop (size, size) or (size, size, 3). What lies outside the frame repeats its border.
+    """
+    corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]], np.float64)
+    height, width = frame.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(axis=1)).astype(int) - 2, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(
+        np.ceil(corners.max(axis=1)).astype(int) + 2 + shrink, [x0 + 1, y0 + 1], [width, height]
+    )
+    patch: NDArray[Any] = frame[y0:y1, x0:x1]
+    if grey:
+        patch = to_grey(patch)
+    scale_x = scale_y = 1.0
+    if shrink > 1:
+        target = (max(1, (x1 - x0) // shrink), max(1, (y1 - y0) // shrink))
+        # Whole blocks of pixels, where there are any: that is exact, and far faster.
+        patch = patch[: target[1] * shrink, : target[0] * shrink]
+        scale_x, scale_y = target[0] / patch.shape[1], target[1] / patch.shape[0]
+        patch = cv2.resize(patch, target, interpolation=cv2.INTER_AREA)
+    # Pixel centres: a continuous coordinate c is the pixel index c - 0.5.
+    inverse = np.empty((2, 3))
+    inverse[:, :2] = matrix[:, :2] * [[scale_x], [scale_y]]
+    inverse[:, 2] = (matrix @ [0.5, 0.5, 1.0] - [x0, y0]) * [scale_x, scale_y] - 0.5
+    crop = cv2.warpAffine(
+        patch, inverse, (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(crop, np.uint8)
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from emotion_perception.training.registry import (
     patients_root,
     read_current,
 )
-from emotion_perception.valence.model import ValenceModel, key_of
+from emotion_perception.valence.model import Model, key_of
 
 _KEPT: Final = 3  # models that stay loaded, so that changing back costs nothing
 
@@ -42,7 +42,7 @@ class Serving:
     """
 
     patient_id: str
-    model: ValenceModel
+    model: Model
     version: str = ""
     enrolled: Enrolled | None = None
 
@@ -175,13 +175,12 @@ class ModelLoader:
             raise ModelError(f"the partner is to be the enrolled patient, but {missing}")
         return None
 
-    def _ready(self, folder: Path) -> ValenceModel:
+    def _ready(self, folder: Path) -> Model:
         """Return a model that has judged once; the files are verified every time."""
         model = self._pipeline.load(folder, self._loaded)
         if model.key not in self._loaded:
             model.warm_up()
-            blank = np.full((model.preprocessing.size,) * 2, 128, np.uint8)
-            if not np.isfinite(model.judge([blank])).all():
+            if not np.isfinite(model.judge([model.blank])).all():
                 raise ModelError(f"{folder}: its answers are not numbers")
         self._loaded[model.key] = model
         self._loaded.move_to_end(model.key)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.face import Face
+from emotion_perception.faces.quality import FaceQuality
 from emotion_perception.valence.labels import CLASSES, NEGATIVE, POSITIVE
 
 
@@ -49,6 +50,12 @@ class FaceReaction:
             for its `problem`, or because in a crowd only the partner is judged in every frame.
         problem: why the face could not be judged in this frame: ``small``, ``dark``, ``blurred``,
             ``turned`` or ``picture``; empty if it was.
+        quality: of the face in this frame; None where it was not measured.
+        also: what further models say of this frame alone, each float32 (3,), in their order; empty
+            if there are none or the face was not judged.
+        emotions: probabilities of discrete emotions in this frame alone; empty if the model tells
+            valence only or the face was not judged.
+        also_emotions: those of further models, in their order.
     """
 
     face: Face
@@ -60,6 +67,10 @@ class FaceReaction:
     is_partner: bool = False
     frame_probabilities: NDArray[np.float32] | None = None
     problem: str = ""
+    quality: FaceQuality | None = None
+    also: tuple[NDArray[np.float32], ...] = ()
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    also_emotions: tuple[Mapping[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(CLASSES),):

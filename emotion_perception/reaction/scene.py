@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_perception.faces.face import Face
 from emotion_perception.faces.following import FaceFollower
-from emotion_perception.faces.quality import QualityLimits, measure
+from emotion_perception.faces.quality import FaceQuality, QualityLimits, measure
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
 from emotion_perception.faces.tracking import (
     FaceTracker,
@@ -28,6 +29,7 @@ from emotion_perception.reaction.smoothing import ReactionFilter, SmoothingOptio
 from emotion_perception.team import Team
 
 Crops = Sequence[NDArray[np.uint8]]
+Emotions = Mapping[str, float]
 Recognise = Callable[[NDArray[np.uint8]], float]
 """An aligned grey crop (S, S) to its likeness to the enrolled patient, -1 to 1."""
 
@@ -102,6 +104,7 @@ class Sight:
         face_ids: theirs.
         filters: of their reactions.
         problems: why a face is not judged; empty if it is.
+        qualities: of the faces.
         partner: id of the partner, or empty.
         judged: whether each face is judged now; in a crowd some wait for their turn.
         crops: aligned grey crops of the faces to judge, uint8 (S, S).
@@ -113,6 +116,7 @@ class Sight:
     face_ids: list[str]
     filters: list[ReactionFilter]
     problems: list[str]
+    qualities: list[FaceQuality]
     partner: str
     judged: list[bool]
     crops: list[NDArray[np.uint8]]
@@ -186,15 +190,17 @@ class Scene:
         tracks = self._tracker.update(faces, stamp, self._looks(frame_bgr, faces, crops, stamp))
         known = {track.face_id for track in self._tracker.tracks}
         self._people = {name: person for name, person in self._people.items() if name in known}
-        problems = []
+        problems, qualities = [], []
         for track, face, crop in zip(tracks, faces, crops, strict=True):
             person = self._people.setdefault(track.face_id, self._person())
-            problem = measure(face, crop).problem(self.options.quality)
+            quality = measure(face, crop)
+            problem = quality.problem(self.options.quality)
             if person.stillness is not None and person.stillness.update(crop, stamp):
                 problem = "picture"
             if enrolled is not None and not problem:
                 _recognise(person, crop, stamp, enrolled)
             problems.append(problem)
+            qualities.append(quality)
         height, width = frame_bgr.shape[:2]
         partner = self._chooser.choose(
             [
@@ -206,8 +212,8 @@ class Scene:
         judged = self._whose_turn(tracks, problems, partner, stamp, gap)
         return Sight(
             stamp, told_at, list(faces), [track.face_id for track in tracks],
-            [self._people[track.face_id].filter for track in tracks], problems, partner, judged,
-            [crop for crop, now in zip(crops, judged, strict=True) if now],
+            [self._people[track.face_id].filter for track in tracks], problems, qualities, partner,
+            judged, [crop for crop, now in zip(crops, judged, strict=True) if now],
         )  # fmt: skip
 
     def _whose_turn(
@@ -230,22 +236,29 @@ class Scene:
         return [index in chosen for index in range(len(tracks))]
 
     def tell(
-        self, sight: Sight, judged: NDArray[np.float32], threshold: float
-    ) -> list[FaceReaction]:
+        self, sight: Sight, judged: NDArray[np.float32], threshold: float,
+        also: Sequence[NDArray[np.float32]] = (), emotions: Sequence[Sequence[Emotions]] = (),
+    ) -> list[FaceReaction]:  # fmt: skip
         """Say how the faces of a frame react; frames in the order in which they were looked at.
 
         Args:
             sight: what `look` returned.
             judged: float32 (N, 3), calibrated probabilities of its crops.
             threshold: least probability that counts as an answer.
+            also: the same (N, 3) of further models.
+            emotions: those of the N crops, by the model and the further ones.
 
         Returns:
             One entry a face, in the order of the faces.
         """
-        answers = iter(judged)
+        answers = iter(zip(judged, *also, strict=True))
+        every: Iterator[tuple[Emotions, ...]] = (
+            iter(zip(*emotions, strict=True)) if emotions else itertools.repeat(({},))
+        )
         result = []
         for index, face in enumerate(sight.faces):
-            own = next(answers) if sight.judged[index] else None
+            own, *others = next(answers) if sight.judged[index] else (None,)
+            felt = next(every) if sight.judged[index] else ({},)
             known = sight.filters[index]
             if own is None and not sight.problems[index]:
                 told, reaction, reason = known.wait(sight.stamp)
@@ -257,6 +270,8 @@ class Scene:
                     face=face, probabilities=told, reaction=reaction, reason=reason,
                     stamp=sight.told_at, face_id=face_id, is_partner=face_id == sight.partner,
                     frame_probabilities=own, problem=sight.problems[index],
+                    quality=sight.qualities[index], also=tuple(others),
+                    emotions=felt[0], also_emotions=felt[1:],
                 )
             )  # fmt: skip
         return result

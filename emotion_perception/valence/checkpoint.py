@@ -12,7 +12,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from emotion_perception.faces.model_files import ModelError, sha256_of, verify_files
 from emotion_perception.image.preprocess import FacePreprocessing
@@ -93,6 +93,15 @@ class Checkpoint:
         return self.directory / WEIGHTS_FILE
 
 
+class HasCard(Protocol):
+    """Whatever lies in a folder with a card."""
+
+    @property
+    def directory(self) -> Path:
+        """The folder."""
+        ...
+
+
 def load_checkpoint(directory: Path) -> Checkpoint:
     """Read and verify a checkpoint folder.
 
@@ -109,6 +118,11 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             raise ModelError(f"{path}: field {key!r} is missing or of the wrong type: {value!r}")
         return value
 
+    if (kind := card.get("kind", "valence")) != "valence":
+        raise ModelError(
+            f"{path}: a network of {kind}; it can judge, but training, calibrating and patients' "
+            f"models need a valence checkpoint with {WEIGHTS_FILE}"
+        )
     if require("format", int) != FORMAT:
         raise ModelError(f"{path}: format {card['format']} is not {FORMAT}, which this code reads")
     if tuple(require("classes", list)) != CLASSES:
@@ -156,7 +170,7 @@ def write_card(directory: Path, fields: dict[str, Any]) -> None:
     write_atomically(directory / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
-def record_figures(checkpoint: Checkpoint, name: str, figures: dict[str, Any]) -> None:
+def record_figures(checkpoint: HasCard, name: str, figures: dict[str, Any]) -> None:
     """Write measured figures into the card of a checkpoint, under ``figures.name``."""
     path = checkpoint.directory / CARD_FILE
     card = json.loads(path.read_text(encoding="utf-8"))
