@@ -1,10 +1,11 @@
-"""Adds the shipped models to what setup.cfg installs."""
+"""Adds the shipped models, and the messages of MCAP files, to what setup.cfg installs."""
 
 from pathlib import Path
 
 from setuptools import setup
 
 FOLDERS = sorted({file.parent for file in Path("models").rglob("*") if file.is_file()})
+FOLDERS.append(Path("msg"))
 
 setup(
     data_files=[

@@ -27,14 +27,9 @@ def find_model(name: str) -> Path:
     Raises:
         ModelError: it is in none of these places; the message lists them.
     """
-    # Not resolved: with a symlinked install the files lead back to the source tree, and the
-    # prefix that holds the installed models would be lost.
-    package = Path(__file__).absolute().parent
-    places = [package.parent / "models"]
-    places += [parent / "share" / "emotion_perception" / "models" for parent in package.parents]
     chosen = os.environ.get(MODELS_VARIABLE)
-    if chosen:
-        places.insert(0, Path(chosen).expanduser())
+    places = [Path(chosen).expanduser()] if chosen else []
+    places += [place / "models" for place in _shared_places()]
     for place in places:
         if (place / name).exists():
             return place / name
@@ -43,3 +38,24 @@ def find_model(name: str) -> Path:
         f"model {name!r} not found; set {MODELS_VARIABLE} to the folder that holds it"
         f" (looked in: {looked})"
     )
+
+
+def find_shared(name: str) -> Path:
+    """Find a file that is installed with the package, such as ``msg/UserReaction.msg``.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    for place in _shared_places():
+        if (place / name).exists():
+            return place / name
+    raise FileNotFoundError(f"{name}: not found; the installation of emotion_perception lacks it")
+
+
+def _shared_places() -> list[Path]:
+    """Return where files of the package may lie: the checkout, then what was installed."""
+    # Not resolved: with a symlinked install the files lead back to the source tree, and the
+    # prefix that holds the installed models would be lost.
+    package = Path(__file__).absolute().parent
+    installed = [parent / "share" / "emotion_perception" for parent in package.parents]
+    return [package.parent, *installed]

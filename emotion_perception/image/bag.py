@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
-from emotion_perception.image.source import Frame, FrameSource, SourceError
-from emotion_perception.training.faces import DataError
+from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -34,7 +33,9 @@ def is_bag(path: Path) -> bool:
     return path.suffix in BAG_SUFFIXES and path.is_file()
 
 
-def open_bag(path: Path, topic: str | None = None) -> FrameSource:
+def open_bag(
+    path: Path, topic: str | None = None, *, every: int = 1, after: Frame | None = None
+) -> FrameSource:
     """Open the images of one topic.
 
     Frames are timed by their header's stamp, where it has one, else by when they were recorded.
@@ -43,21 +44,22 @@ def open_bag(path: Path, topic: str | None = None) -> FrameSource:
     Args:
         path: of the bag.
         topic: which one, if the bag has several with images.
+        every: of so many messages one is decoded.
+        after: go on after this frame, of which only index and time count.
 
     Returns:
         A source whose first frame has time 0.
 
     Raises:
-        DataError: rosbags is not installed, or the topic is missing or not named although there
-            are several; the message lists them.
-        SourceError: the bag is damaged or holds no readable image; the former also while
-            iterating, after the last good frame.
+        SourceError: rosbags is not installed; the topic is missing or not named although there are
+            several (the message lists them); the bag is damaged or holds no readable image. That
+            it is damaged is also raised while iterating, after the last good frame.
     """
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError:
-        raise DataError(
+        raise SourceError(
             f"{path}: reading ROS bags needs rosbags: pip install 'emotion_perception[capture]'"
         ) from None
     stack = ExitStack()
@@ -75,38 +77,49 @@ def open_bag(path: Path, topic: str | None = None) -> FrameSource:
         }
         chosen = _choose(path, topics, topic)
         connections = [item for item in reader.connections if item.topic == chosen]
-        frames = _frames(reader, connections, f"{path} {chosen}")
+        source = FrameSource(
+            name=f"{path} {chosen}",
+            size=(0, 0),
+            _frames=iter(()),
+            frame_count=sum(connection.msgcount for connection in connections),
+            _release=stack.close,
+        )
+        frames = _frames(reader, connections, source, every)
         first = next(frames, None)
+        if first is not None and after is not None:
+            source.unreadable.clear()
+            frames = _frames(reader, connections, source, every, after)
+            first = next(frames, None)
+            if first is None:
+                return source
         if first is None:
             raise SourceError(f"{path}: {chosen} holds no readable image")
     except BaseException:
         stack.close()
         raise
-    return FrameSource(
-        name=f"{path} {chosen}",
-        size=(first.image.shape[1], first.image.shape[0]),
-        _frames=_chain(first, frames),
-        frame_count=sum(connection.msgcount for connection in connections),
-        _release=stack.close,
-    )
+    source.size = (first.image.shape[1], first.image.shape[0])
+    source._frames = _chain(first, frames)
+    return source
 
 
 def _choose(path: Path, topics: dict[str, str], wanted: str | None) -> str:
     if not topics:
-        raise DataError(f"{path}: a bag without image topics")
+        raise SourceError(f"{path}: a bag without image topics")
     listed = ", ".join(sorted(topics))
     if wanted is None:
         if len(topics) > 1:
-            raise DataError(f"{path}: several image topics; choose one with --topic: {listed}")
+            raise SourceError(f"{path}: several image topics; choose one with --topic: {listed}")
         return next(iter(topics))
     if wanted not in topics:
-        raise DataError(f"{path}: topic: expected one of {listed}, got {wanted}")
+        raise SourceError(f"{path}: topic: expected one of {listed}, got {wanted}")
     return wanted
 
 
-def _frames(reader: Any, connections: list[Any], name: str) -> Iterator[Frame]:
-    origin: float | None = None
-    last, bad = -1.0, 0
+def _frames(
+    reader: Any, connections: list[Any], source: FrameSource, every: int,
+    after: Frame | None = None,
+) -> Iterator[Frame]:  # fmt: skip
+    last, bad = -1.0 if after is None else after.time, 0
     messages = reader.messages(connections=connections)
     index = -1
     while True:
@@ -115,26 +128,39 @@ def _frames(reader: Any, connections: list[Any], name: str) -> Iterator[Frame]:
         except StopIteration:
             break
         except Exception as error:
-            raise SourceError(f"{name}: truncated or corrupt, {_line(error)}") from None
+            raise SourceError(f"{source.name}: truncated or corrupt, {_line(error)}") from None
         index += 1
+        if index % every or (after is not None and index <= after.index):
+            continue
         try:
             message = reader.deserialize(raw, connection.msgtype)
             image = _DECODERS[connection.msgtype](message)
         except Exception as error:  # deserialize raises whatever a damaged message leads to
             bad += 1
+            what = str(error) if isinstance(error, ImageError) else _line(error)
             if bad <= BAD_IMAGES_SHOWN:
-                what = str(error) if isinstance(error, ImageError) else _line(error)
-                _log.warning("%s: image %d left out: %s", name, index, what)
+                _log.warning("%s: image %d left out: %s", source.name, index, what)
+            seconds = recorded * 1e-9 - (source.origin or recorded * 1e-9)
+            note_unreadable(source.unreadable, max(seconds, 0.0), what)
             continue
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         seconds = stamp if stamp > 0 else recorded * 1e-9
-        if origin is None:
-            origin = seconds
+        if source.origin is None:
+            source.origin = seconds
         # Clocks are set back; time goes on.
-        last = max(seconds - origin, last + 1e-3) if last >= 0 else 0.0
+        last = max(seconds - source.origin, last + 1e-3) if last >= 0 else 0.0
         yield Frame(index, last, image)
     if bad > BAD_IMAGES_SHOWN:
-        _log.warning("%s: %d images left out in all", name, bad)
+        _log.warning("%s: %d images left out in all", source.name, bad)
+
+
+def note_unreadable(parts: list[Unreadable], seconds: float, why: str) -> None:
+    """Add one frame that could not be read, to the part before it if that goes on."""
+    if parts and parts[-1].why == why and seconds - parts[-1].end < 1.0:
+        before = parts.pop()
+        parts.append(Unreadable(before.start, seconds, before.frames + 1, why))
+    else:
+        parts.append(Unreadable(seconds, seconds, 1, why))
 
 
 def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:

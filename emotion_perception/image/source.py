@@ -44,11 +44,30 @@ class Frame:
         index: position in the source, from 0; a skipped image of a folder leaves a gap.
         time: seconds since the first frame (a webcam: since it was opened), rising strictly.
         image: uint8 BGR array (H, W, 3).
+        scale: that it was shrunk by; its original size is its own divided by it.
     """
 
     index: int
     time: float
     image: NDArray[np.uint8]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A part of a recording that could not be read.
+
+    Attributes:
+        start: seconds since the first frame.
+        end: where it could be read again, or the last known time.
+        frames: how many are missing, -1 if nobody can say.
+        why: in words.
+    """
+
+    start: float
+    end: float
+    frames: int
+    why: str
 
 
 @dataclass(eq=False)
@@ -62,6 +81,11 @@ class FrameSource:
         fps: nominal frame rate in Hz, None when unknown; `Frame.time` is the truth.
         frame_count: frames expected, None when unknown; a container may only estimate it.
         skipped_files: images of a folder that could not be read so far.
+        unreadable: parts that could not be read so far, where the kind of source can tell.
+        origin: time of the first frame on the clock of whoever recorded it, seconds; None where
+            that is unknown.
+        started: when it was recorded, ISO 8601, or empty.
+        notes: anything else worth knowing of the recording.
     """
 
     name: str
@@ -71,6 +95,10 @@ class FrameSource:
     fps: float | None = None
     frame_count: int | None = None
     skipped_files: list[Path] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    origin: float | None = None
+    started: str = ""
+    notes: list[str] = field(default_factory=list)
     _release: Callable[[], None] | None = field(default=None, repr=False)
 
     @property
@@ -97,13 +125,17 @@ class FrameSource:
             self._release()
 
 
-def open_source(source: str | int | Path, *, fps: float = 10.0) -> FrameSource:
+def open_source(
+    source: str | int | Path, *, fps: float = 10.0, every: int = 1, after: Frame | None = None
+) -> FrameSource:
     """Open whatever ``source`` names.
 
     Args:
         source: a webcam (``0``, ``"0"`` or ``"/dev/video0"``), the path of a video, a GIF or an
             image, or a folder of images (taken in natural order, ``2.png`` before ``10.png``).
         fps: frame rate in Hz given to a folder of images; other sources know their own.
+        every: of a folder, of so many images one is read.
+        after: of a folder, go on after this frame, of which only the index counts.
 
     Returns:
         A `FrameSource` whose first frame is known to be readable, except for a webcam.
@@ -118,7 +150,7 @@ def open_source(source: str | int | Path, *, fps: float = 10.0) -> FrameSource:
         return _open_webcam(webcam)
     path = Path(str(source))
     if path.is_dir():
-        return _open_folder(path, fps)
+        return _open_folder(path, fps, every, -1 if after is None else after.index)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder")
     if not path.is_file():  # reading a pipe or device would wait for ever
@@ -134,7 +166,7 @@ def open_source(source: str | int | Path, *, fps: float = 10.0) -> FrameSource:
         return _open_image(path)
     if head.startswith(b"GIF8") and path.suffix.lower() == ".gif":
         return _open_gif(path)
-    if _is_text(head):  # FFmpeg would render it, or follow a playlist to other files
+    if is_text(head):  # FFmpeg would render it, or follow a playlist to other files
         raise SourceError(f"{path}: a text file, expected a video or an image")
     return _open_video(path)
 
@@ -323,7 +355,7 @@ def _open_image(path: Path) -> FrameSource:
     )
 
 
-def _open_folder(folder: Path, fps: float) -> FrameSource:
+def _open_folder(folder: Path, fps: float, every: int, after: int) -> FrameSource:
     if not (math.isfinite(fps) and fps > 0):
         raise SourceError(f"{folder}: fps of a folder of images must be above 0, got {fps}")
     try:
@@ -334,28 +366,33 @@ def _open_folder(folder: Path, fps: float) -> FrameSource:
     if not files:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
         raise SourceError(f"{folder}: a folder without images, expected some of {kinds}")
-    skipped: list[Path] = []
-    frames = _folder_frames(files, fps, skipped)
-    try:
-        first = next(frames)
-    except StopIteration:
-        raise SourceError(f"{folder}: none of {len(files)} images can be read") from None
-    return FrameSource(
-        name=str(folder),
-        size=(first.image.shape[1], first.image.shape[0]),
-        _frames=itertools.chain([first], frames),
-        fps=fps,
-        frame_count=len(files),
-        skipped_files=skipped,
+    source = FrameSource(
+        name=str(folder), size=(0, 0), _frames=iter(()), fps=fps, frame_count=len(files)
     )
+    frames = _folder_frames(files, fps, source, every, after)
+    first = next(frames, None)
+    if first is None:
+        if after >= 0:  # the last image was told already
+            return source
+        raise SourceError(f"{folder}: none of {len(files)} images can be read")
+    source.size = (first.image.shape[1], first.image.shape[0])
+    source._frames = itertools.chain([first], frames)
+    return source
 
 
-def _folder_frames(files: list[Path], fps: float, skipped: list[Path]) -> Iterator[Frame]:
+def _folder_frames(
+    files: list[Path], fps: float, source: FrameSource, every: int, after: int
+) -> Iterator[Frame]:
     for index, file in enumerate(files):
+        if index <= after or index % every:
+            continue
         try:
             image = _read_image(file)
         except SourceError as error:
-            skipped.append(file)
+            source.skipped_files.append(file)
+            source.unreadable.append(
+                Unreadable(index / fps, (index + 1) / fps, 1, f"{file.name}: not a readable image")
+            )
             _log.warning("skipped %s", error)
             continue
         yield Frame(index, index / fps, image)
@@ -395,7 +432,8 @@ def _to_bgr(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR), np.uint8)
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so is a text."""
     if b"\0" in head:
         return False
     try:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from emotion_perception.image.source import Unreadable
 from emotion_perception.reaction.reaction import Reaction, Reason
 from emotion_perception.valence.labels import CLASSES
 
@@ -48,6 +49,13 @@ _JUDGED: Final = (
 )  # fmt: skip
 
 
+__all__ = [
+    "FORMAT", "FRAME_PROBABILITIES", "PROBABILITIES", "REACTIONS", "REASONS", "SUFFIX", "JudgedBy",
+    "Session", "SessionError", "SessionInfo", "Unreadable", "column", "read_info", "read_session",
+    "schema", "write_table",
+]  # fmt: skip
+
+
 class SessionError(ValueError):
     """A session file that is missing, damaged or of another kind; one line that names it."""
 
@@ -71,23 +79,6 @@ class JudgedBy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unreadable:
-    """A part of a recording that could not be read.
-
-    Attributes:
-        start: seconds since the first frame.
-        end: where it could be read again, or the last known time.
-        frames: how many are missing, -1 if nobody can say.
-        why: in words.
-    """
-
-    start: float
-    end: float
-    frames: int
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class SessionInfo:
     """What a table is about.
 
@@ -99,7 +90,7 @@ class SessionInfo:
         origin: ROS time of the first frame in seconds, or None where it has none.
         width: of the first frame, pixels.
         height: of the first frame, pixels.
-        rate: frames a second, of the median distance of two.
+        rate: frames a second of the recording, on average.
         frames: judged.
         seconds: from the first to the last frame.
         every: of so many frames one was judged.
@@ -108,6 +99,7 @@ class SessionInfo:
         unreadable: parts that could not be read.
         notes: anything else worth knowing, such as "interlaced".
         version: of this package.
+        job: the same for two tables exactly if the same recording was judged in the same way.
     """
 
     recording: str
@@ -126,6 +118,7 @@ class SessionInfo:
     unreadable: tuple[Unreadable, ...] = ()
     notes: tuple[str, ...] = ()
     version: str = ""
+    job: str = ""
 
     def to_json(self) -> str:
         """Return it as the metadata of a table."""

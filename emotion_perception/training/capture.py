@@ -18,10 +18,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from emotion_perception.image.bag import is_bag, open_bag
 from emotion_perception.image.playback import DEMO_SOURCE, open_any_source
 from emotion_perception.image.source import FrameSource, SourceError
 from emotion_perception.pipeline import ReactionPipeline
-from emotion_perception.training.capture_bag import is_bag, open_bag
 from emotion_perception.training.capture_prompts import Guide
 from emotion_perception.training.capture_select import FaceSelector, SelectionOptions, Verdict
 from emotion_perception.training.capture_sheet import write_overview

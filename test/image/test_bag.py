@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from emotion_perception.image.bag import is_bag, open_bag
 from emotion_perception.image.demo_clip import demo_frames
 from emotion_perception.image.source import SourceError
 from emotion_perception.training.capture import capture
-from emotion_perception.training.capture_bag import is_bag, open_bag
 from emotion_perception.training.consent import Consent, record_consent
-from emotion_perception.training.faces import DataError
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="pip install '.[capture]'")
 from rosbags.typesys import Stores, get_typestore
@@ -99,9 +98,9 @@ def test_a_storage_file_without_its_folder(tmp_path, frames):
 
 def test_several_topics(tmp_path, frames):
     path = write_bag(tmp_path / "bag", {"/b/image": frames[:1], "/a/image": frames[1:]})
-    with pytest.raises(DataError, match="choose one with --topic: /a/image, /b/image"):
+    with pytest.raises(SourceError, match="choose one with --topic: /a/image, /b/image"):
         open_bag(path)
-    with pytest.raises(DataError, match="expected one of /a/image, /b/image, got /c"):
+    with pytest.raises(SourceError, match="expected one of /a/image, /b/image, got /c"):
         open_bag(path, "/c")
     assert len(read(path, "/a/image")[1]) == 3
 
@@ -138,7 +137,7 @@ def test_no_images(tmp_path):
         connection = writer.add_connection("/x", "std_msgs/msg/String", typestore=store)
         message = store.types["std_msgs/msg/String"]("hello")
         writer.write(connection, 1, store.serialize_cdr(message, "std_msgs/msg/String"))
-    with pytest.raises(DataError, match="a bag without image topics"):
+    with pytest.raises(SourceError, match="a bag without image topics"):
         open_bag(tmp_path / "bag")
 
 
