@@ -80,7 +80,7 @@ def main() -> int:
         os.execv(setup.python, [str(setup.python), *sys.argv])
     extras: tuple[str, ...] = ()
     if chosen.command in ("test", "bench"):
-        extras = ("torch", "train", "test")
+        extras = ("torch", "train", "sessions", "test")
     elif chosen.command == "demo" and has_nvidia_gpu():
         extras = ("torch",)
     env = prepare(setup, extras)

@@ -52,7 +52,8 @@ REQUIREMENTS = {
     "run": Requirements("NumPy, OpenCV, ONNX Runtime", 700, ("run.txt",), ("photos.txt",)),
     "torch": Requirements("PyTorch, a few minutes", 8000, ("torch.txt",)),
     "train": Requirements("training", 500, ("train.txt",)),
-    "test": Requirements("test tools", 400, ("test.txt",), ("test-nodeps.txt",)),
+    "sessions": Requirements("recorded sessions", 500, ("sessions.txt",)),
+    "test": Requirements("test tools", 700, ("test.txt",), ("test-nodeps.txt",)),
 }
 
 # What an installed ROS 2 has itself: its messages were compiled for its own NumPy.

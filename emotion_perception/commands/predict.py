@@ -202,7 +202,8 @@ class _Bars:
         if number in self._bars:
             self._progress.remove_task(self._bars.pop(number))
         how = f"failed: {result.error}" if result.error else "done"
-        self._progress.console.print(f"{self._names[number]}: {how}", markup=False, highlight=False)
+        line = f"{self._names[number]}: {how}"
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _preview(task: Task) -> None:

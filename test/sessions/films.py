@@ -1,15 +1,21 @@
 """Real videos for the tests: the demo clip with its two portraits, encoded by FFmpeg."""
 
 from fractions import Fraction
+from functools import cache
 
 import av
 
 from emotion_perception.image.demo_clip import demo_frames
 
 
-def portraits(count, rate=15.0, every=3):
-    """Return frames of the demo clip: two people one after another, and nobody at the end."""
-    return [frame for i, frame in enumerate(demo_frames(rate)) if i % every == 0][:count]
+@cache
+def _clip():
+    return [frame for index, frame in enumerate(demo_frames(15.0)) if index % 3 == 0]
+
+
+def portraits(count):
+    """Return frames of the demo clip at 5 Hz: two people one after another, then nobody."""
+    return _clip()[:count]
 
 
 def write_film(path, images, times=None, *, rate=5.0):
