@@ -21,7 +21,10 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_reactions(
-    frame: NDArray[np.uint8], reactions: Sequence[FaceReaction], caption: str = ""
+    frame: NDArray[np.uint8],
+    reactions: Sequence[FaceReaction],
+    caption: str = "",
+    min_scale: float = 0.4,
 ) -> NDArray[np.uint8]:
     """Return a copy of a frame with boxes, verdicts and probability bars.
 
@@ -29,10 +32,11 @@ def draw_reactions(
         frame: uint8 BGR (H, W, 3).
         reactions: of this frame; the partner's box is drawn thicker.
         caption: one line at the bottom.
+        min_scale: of letters and lines in small frames; they have 1 in 640 x 480.
     """
     canvas = np.array(frame, order="C")
     height, width = canvas.shape[:2]
-    scale = max(0.4, min(width / 640, height / 480))
+    scale = max(min_scale, min(width / 640, height / 480))
     for reaction in reversed(reactions):
         _draw_face(canvas, reaction, scale)
     if caption:
