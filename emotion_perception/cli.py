@@ -16,11 +16,16 @@ from emotion_perception.commands.consent import consent
 from emotion_perception.commands.display import display
 from emotion_perception.commands.enrol import enrol
 from emotion_perception.commands.evaluate import evaluate
+from emotion_perception.commands.events import events
 from emotion_perception.commands.finetune import finetune
 from emotion_perception.commands.forget import forget
 from emotion_perception.commands.models import models_app
+from emotion_perception.commands.playback import playback
+from emotion_perception.commands.predict import predict
 from emotion_perception.commands.quantise import quantise
 from emotion_perception.commands.relabel import relabel
+from emotion_perception.commands.report import report
+from emotion_perception.commands.review import review
 from emotion_perception.commands.train import train
 from emotion_perception.window import WindowError
 
@@ -53,7 +58,7 @@ def _common(
 
 for command in (
     display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune, bench,
-    quantise,
+    quantise, predict, review, events, playback, report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models_app, name="models")

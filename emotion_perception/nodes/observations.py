@@ -24,11 +24,14 @@ from rclpy.task import Future
 from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import UserReaction
 from emotion_perception.reaction.observation import (
+    BASELINE_S,
     HISTORY_S,
+    WINDOW_S,
     MomentRing,
     Observation,
     Outcome,
     describe,
+    length_problem,
     mean_change,
     nothing,
     observe,
@@ -40,11 +43,6 @@ FEEDBACK_S: Final = 0.25
 GRACE_S: Final = 0.5
 """After the window, how long to wait for frames that are still on their way."""
 
-BASELINE_S: Final = (2.0, 30.0)
-WINDOW_S: Final = (4.0, 120.0)
-"""Default and greatest; the least is _LEAST_S."""
-
-_LEAST_S: Final = 0.5
 _MOST_GOALS: Final = 32
 _CLOCKS_AGREE_S: Final = 2.0
 _KEPT_S: Final = WINDOW_S[1]
@@ -316,12 +314,8 @@ def append_line(path: Path, line: str) -> None:
 
 def _problem(request: Any, now: float) -> str:
     """Say what is wrong with a goal that comes ``now``, seconds of the images' clock."""
-    for name, (_, most) in (("baseline", BASELINE_S), ("window", WINDOW_S)):
-        value = _seconds(getattr(request, name))
-        if value != 0 and not _LEAST_S <= value <= most:
-            return (
-                f"{name}: expected {_LEAST_S:g} to {most:g} s or 0 for the default, got {value:g}"
-            )
+    if problem := length_problem(_seconds(request.baseline), _seconds(request.window)):
+        return problem
     start = _seconds(request.start)
     if start < 0:
         return f"start: expected a time or 0 for now, got {start:g}"

@@ -18,6 +18,12 @@ from emotion_perception.reaction.reaction import FaceReaction, Reaction, Reason,
 from emotion_perception.reaction.smoothing import SmoothingOptions
 from emotion_perception.valence.labels import CLASSES, NEGATIVE, POSITIVE
 
+BASELINE_S: Final = (2.0, 30.0)
+WINDOW_S: Final = (4.0, 120.0)
+"""Default and greatest; the least is _LEAST_S."""
+
+_LEAST_S: Final = 0.5
+
 LEAST_FRAMES: Final = 5
 """With fewer in the window nothing is concluded."""
 
@@ -233,6 +239,19 @@ def observe(
         response_frames=after.frames,
         missed_frames=before.missed + after.missed,
     )
+
+
+def length_problem(baseline: float, window: float) -> str:
+    """Say what is wrong with the seconds to look back and to watch; 0 is the default."""
+    for name, value, (_, most) in (
+        ("baseline", baseline, BASELINE_S),
+        ("window", window, WINDOW_S),
+    ):
+        if value != 0 and not _LEAST_S <= value <= most:
+            return (
+                f"{name}: expected {_LEAST_S:g} to {most:g} s or 0 for the default, got {value:g}"
+            )
+    return ""
 
 
 def partner_at(moments: Sequence[Moment], start: float, end: float) -> str:

@@ -1,0 +1,129 @@
+"""CSV files of dataclasses: a header, plain UTF-8, and errors that name file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from emotion_perception.sessions.table import SessionError
+from emotion_perception.valence.checkpoint import write_atomically
+
+T = TypeVar("T")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV file; it appears whole or not at all.
+
+    Raises:
+        SessionError: another file of that name is there that this did not write.
+        OSError: it cannot be written.
+    """
+    if path.exists():
+        refuse_others(path, header)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def refuse_others(path: Path, header: Sequence[str]) -> None:
+    """Refuse to overwrite what is not ours.
+
+    Raises:
+        SessionError: the file does not begin with this header.
+    """
+    with path.open("rb") as file:
+        first = file.readline(10_000).decode("utf-8", "replace").lstrip("\ufeff").rstrip("\r\n")
+    if first != ",".join(header):
+        raise SessionError(f"{path}: is another file; move it away or choose --output")
+
+
+def read_csv(path: Path, needed: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file with a header: commas, semicolons or tabs; a byte order mark is no harm.
+
+    Args:
+        path: of the file.
+        needed: columns that it must have.
+
+    Returns:
+        For each row that is not empty the number of its line and its cells by column.
+
+    Raises:
+        SessionError: it is no such file.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SessionError(f"{path}: expected a CSV file in UTF-8") from None
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        columns = [(name or "").strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        if missing := [name for name in needed if name not in columns]:
+            raise SessionError(
+                f"{path}: expected a header with {', '.join(needed)}; missing: {', '.join(missing)}"
+            )
+        rows = []
+        for row in reader:
+            cells = {name: (value or "").strip() for name, value in row.items() if name}
+            if row.get(None):
+                raise SessionError(f"{path}: line {reader.line_num}: more cells than the header")
+            if any(cells.values()):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise SessionError(f"{path}: not a CSV file ({error})") from None
+    return rows
+
+
+def cell(
+    path: Path, line: int, cells: dict[str, str], name: str, kind: Callable[[str], T], what: str
+) -> T:
+    """Read one cell.
+
+    Args:
+        path: of the file, for the error.
+        line: of the file, for the error.
+        cells: of the row.
+        name: of the column.
+        kind: makes the value; raises ValueError if it cannot.
+        what: was expected, in words, for the error.
+
+    Raises:
+        SessionError: it cannot be read.
+    """
+    try:
+        return kind(cells[name])
+    except (ValueError, KeyError):
+        got = cells.get(name) or "nothing"
+        raise SessionError(f"{path}: line {line}: {name}: expected {what}, got {got}") from None
+
+
+def number(text: str) -> float:
+    """Read a finite number; ValueError if it is none."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def number_or_nan(text: str) -> float:
+    """Read a finite number, or NaN from nothing."""
+    return number(text) if text else math.nan
+
+
+def truth(text: str) -> bool:
+    """Read true or false, also as spreadsheets write them; ValueError if it is neither."""
+    return bool(("false", "true").index(text.lower()))
+
+
+def show(value: float, digits: int = 4) -> str:
+    """Write a number; nothing for one that is not known."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""
