@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from emotion_perception.commands.options import JobsOption, RayOption, RetriesOption
 
+if TYPE_CHECKING:
     from emotion_perception.sessions.actions import Action, ObservedAction
+    from emotion_perception.sessions.batch import Tell
     from emotion_perception.sessions.table import SessionInfo
+
+_EACH = 4
+"""Tables that are worth a process."""
 
 
 def events(
@@ -57,6 +61,9 @@ def events(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Folder to write to; default: beside each table."),
     ] = None,
+    jobs: JobsOption = 0,
+    ray: RayOption = None,
+    retries: RetriesOption = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Find when somebody reacted in recordings: from when to when, how, how strongly.
@@ -69,6 +76,8 @@ def events(
 
     from emotion_perception.reaction.observation import length_problem
     from emotion_perception.sessions.actions import actions_path
+    from emotion_perception.sessions.batch import run_all, usable_cores
+    from emotion_perception.sessions.event_summary import summary_table
     from emotion_perception.sessions.events import EventOptions, events_path
     from emotion_perception.sessions.table import SessionError
 
@@ -88,18 +97,30 @@ def events(
     console = Console(highlight=False)
     told: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    for table, target in zip(tables, targets, strict=True):
-        try:
-            told.append(
-                _one(
-                    table, target, options, model, person,
-                    None if actions is None else (actions, actions_topic, before, after),
-                    actions_path(table, output), None if as_json else console,
-                )
-            )  # fmt: skip
-        except (ValueError, OSError) as error:
-            failed.append({"table": str(table), "error": str(error)})
-            typer.echo(f"error: {error}", err=True)
+    asked = None if actions is None else (actions, actions_topic, before, after)
+    tasks = [
+        (table, target, options, model, person, asked, actions_path(table, output))
+        for table, target in zip(tables, targets, strict=True)
+    ]
+    # A process takes longer to begin than a table to be done.
+    jobs = min(jobs or usable_cores(), -(-len(tables) // _EACH))
+    for table, result in zip(
+        tables, run_all(_one, tasks, jobs=jobs, ray=ray, retries=retries), strict=True
+    ):
+        if result.error:
+            failed.append({"table": str(table), "error": result.error})
+            typer.echo(f"error: {result.error}", err=True)
+            continue
+        one, people = result.answer
+        told.append(one)
+        if not as_json:
+            console.print(summary_table(one["session"], people))
+            console.print(one["events_file"], soft_wrap=True, markup=False)
+            for each in one.get("actions", ()):
+                line = f"{each['time']:9.2f} s  {each['action_id']}: {each['text']}"
+                console.print(line, soft_wrap=True, markup=False)
+            if "actions_file" in one:
+                console.print(one["actions_file"], soft_wrap=True, markup=False)
     if as_json:
         typer.echo(json.dumps({"sessions": told, "failed": failed}, ensure_ascii=False, indent=2))
     elif len(tables) > 1:
@@ -131,19 +152,16 @@ def _check_actions(tables: list[Path], actions: Path | None, topic: str | None) 
         )
 
 
-def _one(
-    table: Path, target: Path, options: Any, model: str | None, person: str,
-    actions: tuple[Path, str | None, float, float] | None, actions_target: Path,
-    console: Console | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Do one table; returns what is told of it as JSON."""
+def _one(task: tuple[Any, ...], _: Tell) -> tuple[dict[str, Any], list[Any]]:
+    """Do one table; returns what is told of it as JSON, and its people."""
     from dataclasses import asdict
 
     from emotion_perception.sessions.actions import observe_actions, write_observed
-    from emotion_perception.sessions.event_summary import choose_person, summarise, summary_table
+    from emotion_perception.sessions.event_summary import choose_person, summarise
     from emotion_perception.sessions.events import find_events, write_events
     from emotion_perception.sessions.table import read_session
 
+    table, target, options, model, person, actions, actions_target = task
     session = read_session(table)
     judged_by = session.model(model)
     found = choose_person(session, find_events(session, options, model), person)
@@ -157,9 +175,6 @@ def _one(
         )  # fmt: skip
     write_events(target, found)
     people = summarise(session, found, model)
-    if console is not None:
-        console.print(summary_table(session.info.session, people))
-        console.print(str(target), soft_wrap=True, markup=False)
     told = {
         "session": session.info.session, "table": str(table), "model": judged_by.name,
         "model_id": judged_by.model_id, "events_file": str(target),
@@ -169,12 +184,7 @@ def _one(
     if observed is not None:
         write_observed(actions_target, observed)
         told |= {"actions_file": str(actions_target), "actions": [_told(o) for o in observed]}
-        if console is not None:
-            for each in observed:
-                line = f"{each.time:9.2f} s  {each.action_id}: {each.text}"
-                console.print(line, soft_wrap=True, markup=False)
-            console.print(str(actions_target), soft_wrap=True, markup=False)
-    return told
+    return told, people
 
 
 def _read_actions(path: Path, topic: str | None, info: SessionInfo) -> list[Action]:

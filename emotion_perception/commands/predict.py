@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from emotion_perception.commands.options import DeviceOption
+from emotion_perception.commands.options import (
+    DeviceOption,
+    JobsOption,
+    RayOption,
+    RetriesOption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,14 +86,9 @@ def predict(
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over tables that were made otherwise.")
     ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=0, help="Recordings at once; 0 takes as many as there are cores.")
-    ] = 0,
-    ray: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Run on a Ray cluster: HOST:PORT, auto, or local."),
-    ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="Tries after the first that failed.")] = 1,
+    jobs: JobsOption = 0,
+    ray: RayOption = None,
+    retries: RetriesOption = 1,
     summary: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the table at the end as CSV."),
@@ -103,9 +103,7 @@ def predict(
     Stopped with Ctrl-C or by anything else, the same command goes on where it was. Nothing but
     numbers is stored. See docs/sessions.md.
     """
-    import os
-
-    from emotion_perception.sessions.batch import run_all
+    from emotion_perception.sessions.batch import run_all, usable_cores
     from emotion_perception.sessions.predict import About, PredictOptions
     from emotion_perception.sessions.runs import Task, failed, judge_one, write_summary
     from emotion_perception.sessions.sheet import collect
@@ -113,15 +111,15 @@ def predict(
 
     about = About(session=session, participant=participant, started=started)
     entries = collect(recordings or [], sheet, output, about)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jobs = min(jobs or cores or 1, len(entries))
+    cores = usable_cores()
+    jobs = min(jobs or cores, len(entries))
     if preview and (len(entries) > 1 or ray):
         raise SessionError("--preview: shows one recording, got several")
     options = PredictOptions(
         models=_models(model or []), every=every, batch=batch, threshold=threshold,
         detector=detector, yunet_model=yunet_model, min_face_size=min_face_size,
         max_side=max_side, fps=fps, topic=topic, device=device,
-        threads=threads or (1 if jobs > 1 or ray else min(cores or 1, 2)),
+        threads=threads or (1 if jobs > 1 or ray else min(cores, 2)),
     )  # fmt: skip
     tasks = [Task(entry, options, replace, csv, mcap) for entry in entries]
     if preview:

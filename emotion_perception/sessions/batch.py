@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import queue
 import socket
 import threading
@@ -91,6 +92,13 @@ def run_all(
         if done is not None:
             done(number, result)
     return [results[number] for number in range(len(tasks))]
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _attempt(work: Work, task: Any, tell: Tell) -> tuple[Any, str, bool]:
@@ -218,9 +226,9 @@ def _on_ray(
         import ray
     except ImportError:
         raise BatchError("--ray: needs Ray: pip install 'emotion_perception[ray]'") from None
+    _check_address(address)
     mine = not ray.is_initialized()
     if mine:
-        _check_address(address)
         try:
             ray.init(
                 address=None if address == "local" else address, logging_level=logging.ERROR,

@@ -273,7 +273,7 @@ def test_simulated_time_that_starts_over(robot):
     r.stamp = now
     r.start()
     assert wait(lambda: len(r.reactions) > 20)
-    assert 0 <= r.reactions[-1].latency < 2
+    assert -0.2 <= r.reactions[-1].latency < 2  # the simulated clock ticks every 40 ms of its own
     status, result = r.observe(window=seconds(2))
     assert status == GoalStatus.STATUS_SUCCEEDED
     # Two simulated seconds are one of ours, at ten images a second.

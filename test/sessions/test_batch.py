@@ -10,7 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batch_work import work
+from typer.testing import CliRunner
 
+from emotion_perception.cli import app
 from emotion_perception.sessions.batch import BatchError, Result, run_all
 
 
@@ -102,9 +104,7 @@ def test_ctrl_c_ends_the_workers(tmp_path, importable):
     ],
 )
 def test_no_such_cluster(address, message):
-    ray = pytest.importorskip("ray", reason="pip install '.[ray]'")
-    if ray.is_initialized():
-        ray.shutdown()
+    pytest.importorskip("ray", reason="pip install '.[ray]'")
     with pytest.raises(BatchError, match=message):
         run_all(work, [1], ray=address)
 
@@ -113,3 +113,23 @@ def test_no_such_cluster(address, message):
 def test_wrong_numbers(wrong):
     with pytest.raises(ValueError, match="expected jobs of at least 1"):
         run_all(work, [1], **wrong)
+
+
+@pytest.mark.parametrize("way", [["--jobs", "2"], ["--ray", "local"]], ids=" ".join)
+def test_events_and_pages_of_many_tables(make_session, tmp_path, way, request):
+    pytest.importorskip("flask", reason="pip install '.[sessions]'")
+    if "--ray" in way:
+        request.getfixturevalue("cluster")
+    plan = [(4, "neutral"), (4, "positive"), (2, "nobody")]
+    tables = [make_session(plan, f"day-{n}", participant="P-1") for n in range(9)]
+    (tmp_path / "broken.parquet").write_bytes(b"no")
+    for words in (["events"], ["report"], ["report", "--per-patient"]):
+        done = CliRunner().invoke(
+            app, [*words, *map(str, tables), str(tmp_path / "broken.parquet"), *way]
+        )
+        assert done.exit_code == 1
+        assert "broken.parquet: not a readable Parquet file" in done.output
+        assert not isinstance(done.exception, (ValueError, OSError))
+    assert len(list(tmp_path.glob("day-*.events.csv"))) == 9
+    assert len(list(tmp_path.glob("day-*.report.html"))) == 9
+    assert (tmp_path / "P-1.report.html").exists()
