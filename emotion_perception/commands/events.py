@@ -87,7 +87,7 @@ def events(
     )  # fmt: skip
     if problem := length_problem(before, after):
         raise ValueError(problem.replace("baseline", "--before").replace("window", "--after"))
-    _check_actions(tables, actions, actions_topic)
+    named = _check_actions(tables, actions, actions_topic)
     targets = [events_path(table, output) for table in tables]
     for number, target in enumerate(targets):
         if target in targets[:number]:
@@ -121,6 +121,13 @@ def events(
                 console.print(line, soft_wrap=True, markup=False)
             if "actions_file" in one:
                 console.print(one["actions_file"], soft_wrap=True, markup=False)
+    missed = [name for name in named if name not in {one["session"] for one in told}]
+    if missed and not failed:
+        typer.echo(
+            f"warning: {actions}: session: no table of {', '.join(missed)}; those actions were left"
+            " out",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps({"sessions": told, "failed": failed}, ensure_ascii=False, indent=2))
     elif len(tables) > 1:
@@ -129,15 +136,15 @@ def events(
         raise typer.Exit(1)
 
 
-def _check_actions(tables: list[Path], actions: Path | None, topic: str | None) -> None:
-    """Refuse what cannot work before anything is done."""
+def _check_actions(tables: list[Path], actions: Path | None, topic: str | None) -> list[str]:
+    """Refuse what cannot work before anything is done; return the sessions that a CSV names."""
     from emotion_perception.image.bag import is_bag
-    from emotion_perception.sessions.actions import names_sessions
+    from emotion_perception.sessions.actions import sessions_named
 
     if actions is None:
         if topic is not None:
             raise ValueError("--actions-topic: goes with --actions BAG")
-        return
+        return []
     if not actions.exists():
         raise ValueError(f"--actions: {actions}: no such file")
     bag = is_bag(actions)
@@ -145,11 +152,13 @@ def _check_actions(tables: list[Path], actions: Path | None, topic: str | None) 
         raise ValueError(f"--actions: {actions}: is a bag; name the topic by --actions-topic")
     if not bag and topic is not None:
         raise ValueError(f"--actions: {actions}: is no bag; --actions-topic goes with a bag")
-    if len(tables) > 1 and (bag or not names_sessions(actions)):
+    named = [] if bag else sessions_named(actions)
+    if len(tables) > 1 and not named:
         raise ValueError(
             f"--actions: {actions}: does not say which of {len(tables)} recordings it is about; "
             "give one table, or a CSV file with a column session"
         )
+    return named
 
 
 def _one(task: tuple[Any, ...], _: Tell) -> tuple[dict[str, Any], list[Any]]:
@@ -173,7 +182,7 @@ def _one(task: tuple[Any, ...], _: Tell) -> tuple[dict[str, Any], list[Any]]:
             threshold=options.threshold, face_id="" if person in ("partner", "all") else person,
             baseline=before, watch=after,
         )  # fmt: skip
-    write_events(target, found)
+    write_events(target, found, session.info.job)
     people = summarise(session, found, model)
     told = {
         "session": session.info.session, "table": str(table), "model": judged_by.name,
@@ -182,7 +191,7 @@ def _one(task: tuple[Any, ...], _: Tell) -> tuple[dict[str, Any], list[Any]]:
         "events": [{**asdict(event), "duration": round(event.duration, 6)} for event in found],
     }  # fmt: skip
     if observed is not None:
-        write_observed(actions_target, observed)
+        write_observed(actions_target, observed, session.info.job)
         told |= {"actions_file": str(actions_target), "actions": [_told(o) for o in observed]}
     return told, people
 

@@ -132,7 +132,7 @@ def _serve(
         if state.elsewhere:
             typer.echo(
                 f"{state.elsewhere} answers in {path.name} are of other items (other person,"
-                " --what, or events found with other settings); they are kept"
+                " --what or model, or events found with other settings); they are kept"
             )
         if pictures is None:
             typer.echo("Numbers and lines only; give --recording VIDEO to see pictures")
@@ -159,8 +159,8 @@ def _has_screen() -> bool:
 def _export(table: Path, path: Path, person: str | None) -> None:
     import shlex
 
+    from emotion_perception.sessions.event_summary import EVERYBODY, PARTNER, check_person
     from emotion_perception.sessions.review_agreement import read_all_ratings
-    from emotion_perception.sessions.review_items import EVERYBODY, PARTNER, rows_of
     from emotion_perception.sessions.review_labels import labels_of, write_spans
     from emotion_perception.sessions.table import SessionError, read_session
 
@@ -169,7 +169,7 @@ def _export(table: Path, path: Path, person: str | None) -> None:
     session = read_session(table)
     face_id = None if person in (None, EVERYBODY) else person
     if face_id is not None:
-        rows_of(session, face_id)
+        check_person(session, face_id)
     found = labels_of(session, read_all_ratings(table), face_id)
     write_spans(path, session.info.recording, found.spans)
     typer.echo(f"{found.taken} labelled items, {len(found.spans)} spans: {path}")
@@ -224,7 +224,7 @@ def _print(pair: PairAgreement) -> None:
         typer.echo("  Cohen's kappa: not defined, there is only one class")
     else:
         low, high = pair.kappa_interval
-        between = f"95 % {low:.2f} to {high:.2f}" if low == low else "too few for an interval"
+        between = f"95 % {low:.2f} to {high:.2f}" if low == low else "no interval"
         typer.echo(f"  Cohen's kappa {pair.kappa:.2f} ({between})")
     if pair.blind < clear:
         typer.echo(f"  {clear - pair.blind} of {clear} not blind: the model's answer was seen")

@@ -77,15 +77,15 @@ def read_actions_csv(path: Path, info: SessionInfo) -> list[Action]:
     return sorted(found, key=lambda action: action.time)
 
 
-def names_sessions(path: Path) -> bool:
-    """Whether the rows of a CSV file of actions say of which recording they speak.
+def sessions_named(path: Path) -> list[str]:
+    """Return of which recordings a CSV file of actions says that it speaks; none if it does not.
 
     Raises:
         SessionError: it is no CSV file.
         OSError: it cannot be read.
     """
     rows = csv_files.read_csv(path, ["action_id"])
-    return bool(rows) and "session" in rows[0][1]
+    return list(dict.fromkeys(cells["session"] for _, cells in rows if "session" in cells))
 
 
 def _time(path: Path, line: int, cells: dict[str, str], info: SessionInfo) -> float:
@@ -96,10 +96,8 @@ def _time(path: Path, line: int, cells: dict[str, str], info: SessionInfo) -> fl
         raise SessionError(f"{path}: expected one column of {', '.join(_TIMES)}, got {told}")
     name = there[0]
     if name == "time":
-        read = datetime.fromisoformat
         moment = csv_files.cell(
-            path, line, cells, name,
-            lambda text: read(text[:-1] + "+00:00" if text[-1:] in "zZ" else text),
+            path, line, cells, name, csv_files.date_and_time,
             "a date and time as 2026-03-01T14:05:09.5+01:00",
         )  # fmt: skip
         return _since(path, line, moment, info)
@@ -115,8 +113,7 @@ def _time(path: Path, line: int, cells: dict[str, str], info: SessionInfo) -> fl
 
 def _since(path: Path, line: int, moment: datetime, info: SessionInfo) -> float:
     try:
-        # Before Python 3.11 a Z is not understood.
-        started = datetime.fromisoformat(info.started.replace("Z", "+00:00"))
+        started = csv_files.date_and_time(info.started)
     except ValueError:
         raise SessionError(
             f"{path}: time: when {info.recording} was recorded is not known; give time_s"

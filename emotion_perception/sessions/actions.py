@@ -27,9 +27,9 @@ from emotion_perception.reaction.reaction import Reaction, Reason
 from emotion_perception.sessions import csv_files
 from emotion_perception.sessions.action_times import (
     Action,
-    names_sessions,
     read_actions_bag,
     read_actions_csv,
+    sessions_named,
 )
 from emotion_perception.sessions.events import row_times
 from emotion_perception.sessions.table import (
@@ -41,8 +41,9 @@ from emotion_perception.sessions.table import (
 from emotion_perception.valence.labels import CLASSES
 
 __all__ = [
-    "ACTIONS_SUFFIX", "Action", "ObservedAction", "actions_path", "moments_of", "names_sessions",
-    "observe_actions", "read_actions_bag", "read_actions_csv", "read_observed", "write_observed",
+    "ACTIONS_SUFFIX", "Action", "ObservedAction", "actions_path", "moments_of",
+    "observe_actions", "read_actions_bag", "read_actions_csv", "read_observed", "sessions_named",
+    "write_observed",
 ]  # fmt: skip
 
 ACTIONS_SUFFIX: Final = ".actions.csv"
@@ -52,7 +53,7 @@ CSV_FIELDS: Final = (
     "reaction", "reason",
     *(f"{part}_p_{name}" for part in ("baseline", "response", "verdict") for name in CLASSES),
     "change", "change_low", "change_high", "onset_after_s", "baseline_frames", "response_frames",
-    "missed_frames", "text",
+    "missed_frames", "text", "job",
 )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def moments_of(session: Session, model: str | None = None) -> list[Moment]:
     own = rows[names].to_numpy(np.float32, na_value=np.nan)
     face_ids = rows["face_id"].fillna("").tolist()
     problems = rows["problem"].fillna("").tolist()
-    partner = rows["is_partner"].fillna(value=False).to_numpy(bool)
+    partner = rows["is_partner"].eq(True).to_numpy(bool)
     known = np.isfinite(own).all(axis=1)
     result = []
     for index in np.argsort(times, kind="stable").tolist():
@@ -169,14 +170,19 @@ def actions_path(table: Path, folder: Path | None = None) -> Path:
     return (folder or table.parent) / (table.name.removesuffix(SUFFIX) + ACTIONS_SUFFIX)
 
 
-def write_observed(path: Path, observed: Iterable[ObservedAction]) -> None:
+def write_observed(path: Path, observed: Iterable[ObservedAction], job: str = "") -> None:
     """Write observed actions as CSV, one a line; the file appears whole or not at all.
+
+    Args:
+        path: of the file.
+        observed: in order.
+        job: of the table that they were observed in, see SessionInfo.
 
     Raises:
         SessionError: a file of that name is there that is none of ours.
         OSError: it cannot be written.
     """
-    csv_files.write_csv(path, CSV_FIELDS, (_cells(each) for each in observed))
+    csv_files.write_csv(path, CSV_FIELDS, ([*_cells(each), job] for each in observed))
 
 
 def _cells(each: ObservedAction) -> list[str]:
@@ -194,14 +200,20 @@ def _cells(each: ObservedAction) -> list[str]:
     ]  # fmt: skip
 
 
-def read_observed(path: Path) -> list[ObservedAction]:
+def read_observed(path: Path, job: str = "") -> list[ObservedAction]:
     """Read what `write_observed` wrote.
 
+    Args:
+        path: of the file.
+        job: of the table that they should be of; empty takes those of any.
+
     Raises:
-        SessionError: it is something else; names the line and the column.
+        SessionError: it is something else, or of another table; names the line and the column.
         OSError: it cannot be read.
     """
-    return [_observed(path, line, cells) for line, cells in csv_files.read_csv(path, CSV_FIELDS)]
+    rows = csv_files.read_csv(path, [name for name in CSV_FIELDS if name != "job"])
+    csv_files.refuse_other_table(path, rows, job)
+    return [_observed(path, line, cells) for line, cells in rows]
 
 
 def _observed(path: Path, line: int, cells: dict[str, str]) -> ObservedAction:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +84,24 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> list[tuple[int, dict[str
     return rows
 
 
+def refuse_other_table(path: Path, rows: Iterable[tuple[int, dict[str, str]]], job: str) -> None:
+    """Refuse rows that were made from another table than the one that lies there now.
+
+    Args:
+        path: of the file, for the error.
+        rows: as `read_csv` gives them.
+        job: of the table; where either side has none, nothing is said.
+
+    Raises:
+        SessionError: a row has another ``job``.
+    """
+    if job and any(cells.get("job") not in (None, "", job) for _, cells in rows):
+        raise SessionError(
+            f"{path}: was made from another table than the one beside it now; make it anew with "
+            "emotion-perception events (actions: with --actions), or move it away"
+        )
+
+
 def cell(
     path: Path, line: int, cells: dict[str, str], name: str, kind: Callable[[str], T], what: str
 ) -> T:
@@ -122,6 +141,19 @@ def number_or_nan(text: str) -> float:
 def truth(text: str) -> bool:
     """Read true or false, also as spreadsheets write them; ValueError if it is neither."""
     return bool(("false", "true").index(text.lower()))
+
+
+def date_and_time(text: str) -> datetime:
+    """Read a date and time in ISO 8601; ValueError if it is none."""
+    # Python 3.10 does not know the Z, nor fractions of any length.
+    text = text.strip()
+    if text.endswith(("Z", "z")):
+        text = text[:-1] + "+00:00"
+    head, dot, tail = text.partition(".")
+    digits = len(tail) - len(tail.lstrip("0123456789"))
+    if dot and digits:
+        text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
+    return datetime.fromisoformat(text)
 
 
 def show(value: float, digits: int = 4) -> str:

@@ -13,10 +13,13 @@ from emotion_perception.valence.labels import CLASSES
 
 EVENTS_SUFFIX: Final = ".events.csv"
 
+MOSTLY: Final = 0.5
+"""Share of the time from which somebody counts as the partner."""
+
 CSV_FIELDS: Final = (
     "session", "model", "face_id", "partner_share", "reaction", "onset_s", "peak_s", "offset_s",
     "duration_s", "peak_valence", "strength", "confidence", "frames", "coverage", "cut_start",
-    "cut_end",
+    "cut_end", "job",
 )  # fmt: skip
 
 
@@ -64,14 +67,24 @@ class Event:
         """Seconds from onset to offset."""
         return self.offset - self.onset
 
+    @property
+    def of_partner(self) -> bool:
+        """Whether that person was the robot's partner for half of the time or more."""
+        return self.partner_share >= MOSTLY
+
 
 def events_path(table: Path, folder: Path | None = None) -> Path:
     """Return where the events of a table are written: beside it, or in a folder."""
     return (folder or table.parent) / (table.name.removesuffix(SUFFIX) + EVENTS_SUFFIX)
 
 
-def write_events(path: Path, events: Iterable[Event]) -> None:
+def write_events(path: Path, events: Iterable[Event], job: str = "") -> None:
     """Write events as CSV, one a line; the file appears whole or not at all.
+
+    Args:
+        path: of the file.
+        events: in order.
+        job: of the table that they were found in, see SessionInfo.
 
     Raises:
         SessionError: a file of that name is there that is none of ours.
@@ -86,23 +99,29 @@ def write_events(path: Path, events: Iterable[Event]) -> None:
                 event.reaction, f"{event.onset:.6f}", f"{event.peak:.6f}", f"{event.offset:.6f}",
                 f"{event.duration:.6f}", f"{event.peak_valence:.4f}", f"{event.strength:.4f}",
                 f"{event.confidence:.4f}", str(event.frames), f"{event.coverage:.4f}",
-                str(event.cut_start).lower(), str(event.cut_end).lower(),
+                str(event.cut_start).lower(), str(event.cut_end).lower(), job,
             )
             for event in events
         ),
     )  # fmt: skip
 
 
-def read_events(path: Path) -> list[Event]:
+def read_events(path: Path, job: str = "") -> list[Event]:
     """Read what `write_events` wrote; ``duration_s`` is made anew from onset and offset.
 
+    Args:
+        path: of the file.
+        job: of the table that they should be of; empty takes those of any.
+
     Raises:
-        SessionError: it is something else; names the line and the column.
+        SessionError: it is something else, or of another table; names the line and the column.
         OSError: it cannot be read.
     """
     found = []
-    needed = [name for name in CSV_FIELDS if name != "duration_s"]
-    for line, cells in csv_files.read_csv(path, needed):
+    needed = [name for name in CSV_FIELDS if name not in ("duration_s", "job")]
+    rows = csv_files.read_csv(path, needed)
+    csv_files.refuse_other_table(path, rows, job)
+    for line, cells in rows:
 
         def read(name: str, line: int = line, cells: dict[str, str] = cells) -> float:
             return csv_files.cell(path, line, cells, name, csv_files.number, "a number")

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_perception.sessions.events import Event, row_times
+from emotion_perception.sessions.event_file import MOSTLY
+from emotion_perception.sessions.events import Event, frame_seconds, row_times
 from emotion_perception.sessions.table import FRAME_PROBABILITIES, Session, SessionError, column
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-PERSONS: Final = ("partner", "all")
-_MOSTLY: Final = 0.5
-"""Share of the time from which somebody counts as the partner."""
-
-_LONGEST_FRAME_S: Final = 1.0
-"""A frame stands for the time up to the next one, but for no longer than this."""
+PARTNER: Final = "partner"
+EVERYBODY: Final = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +52,27 @@ def choose_person(session: Session, events: Sequence[Event], person: str) -> lis
     Raises:
         SessionError: nobody in the recording has this face_id.
     """
-    if person == "all":
+    check_person(session, person)
+    if person == EVERYBODY:
         return list(events)
-    if person == "partner":
-        return [event for event in events if event.partner_share >= _MOSTLY]
+    if person == PARTNER:
+        return [event for event in events if event.of_partner]
+    return [event for event in events if event.face_id == person]
+
+
+def check_person(session: Session, person: str) -> None:
+    """Refuse who is neither ``partner`` nor ``all`` nor a face_id of the session.
+
+    Raises:
+        SessionError: names who is there.
+    """
     known = [name for name in session.rows["face_id"].fillna("").unique().tolist() if name]
-    if person not in known:
+    if person not in (PARTNER, EVERYBODY, *known):
         some = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "") or "nobody"
         raise SessionError(
-            f"{session.path}: person: expected {', '.join(PERSONS)} or a face_id ({some}), "
+            f"{session.path}: person: expected {PARTNER}, {EVERYBODY} or a face_id ({some}), "
             f"got {person}"
         )
-    return [event for event in events if event.face_id == person]
 
 
 def summarise(
@@ -77,11 +83,10 @@ def summarise(
     rows = session.rows
     times = row_times(session)
     clock = np.unique(times)
-    lengths = np.minimum(np.diff(clock, append=clock[-1:]), _LONGEST_FRAME_S)
-    lasts = lengths[np.searchsorted(clock, times)]
+    lasts = frame_seconds(clock, session)[np.searchsorted(clock, times)]
     names = [column(name, judged_by, session.info.models) for name in FRAME_PROBABILITIES]
     judged = rows[names].notna().all(axis=1).to_numpy(bool)
-    partner = rows["is_partner"].fillna(value=False).to_numpy(bool)
+    partner = rows["is_partner"].eq(True).to_numpy(bool)
     face_ids, codes = np.unique(rows["face_id"].fillna("").to_numpy(str), return_inverse=True)
 
     def totals(values: NDArray[np.float64]) -> list[float]:
@@ -124,7 +129,7 @@ def summary_table(title: str, people: Sequence[PersonSummary]) -> Table | Text:
         table.add_column(name, justify="right")
     others = 0
     for person in people:
-        if not (person.negative or person.positive or person.partner_share >= _MOSTLY):
+        if not (person.negative or person.positive or person.partner_share >= MOSTLY):
             others += 1
             continue
         table.add_row(

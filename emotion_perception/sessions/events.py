@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
-    "EVENTS_SUFFIX", "Event", "EventOptions", "events_path", "find_events", "read_events",
-    "row_times", "write_events",
+    "EVENTS_SUFFIX", "Event", "EventOptions", "events_of", "events_path", "find_events",
+    "frame_seconds", "read_events", "row_times", "write_events",
 ]  # fmt: skip
 
 _PEAK_S: Final = 0.5
@@ -42,6 +42,10 @@ _PEAK_S: Final = 0.5
 
 _EDGE_S: Final = 0.25
 """So soon after the recording's start, or before its end, a face may not be found yet or again."""
+
+_LONGEST_STEP: Final = 5.0
+"""A frame stands until the next one, but for no more than so many usual steps: where frames are
+missing nothing is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,40 @@ def find_events(
     return sorted(found, key=lambda event: (event.onset, event.face_id))
 
 
+def events_of(session: Session) -> list[Event]:
+    """Return the events of the file beside a table, or find them anew where there is none.
+
+    Returns:
+        Those that the first model judged, in order of onset.
+
+    Raises:
+        SessionError: the file is of another table or model, or no file of events.
+    """
+    path = events_path(session.path)
+    if not path.exists():
+        return find_events(session)
+    first = session.model().name
+    every = read_events(path, session.info.job)
+    own = [event for event in every if event.model == first]
+    if every and not own:
+        raise SessionError(
+            f"{path}: model: expected {first}, got {every[0].model}; make it anew from the table"
+        )
+    return sorted(own, key=lambda event: (event.onset, event.face_id))
+
+
+def frame_seconds(times: NDArray[np.float64], session: Session) -> NDArray[np.float64]:
+    """Return for how long each frame of a session at ``times`` (F,) stands, seconds (F,)."""
+    if not len(times):
+        return times
+    info = session.info
+    steps = np.diff(times)
+    usual = info.every / info.rate if info.rate > 0 else 0.04
+    if len(steps):
+        usual = float(np.median(steps))
+    return np.asarray(np.minimum(np.append(steps, usual), _LONGEST_STEP * usual), np.float64)
+
+
 def row_times(session: Session) -> NDArray[np.float64]:
     """Return the time of each row, seconds since the first frame.
 
@@ -159,7 +197,7 @@ class _Face:
         weights = np.empty(len(times))
         for part in parts(times, options.smoothing.max_gap):
             weights[part] = look_weights(times[part], options.smoothing)
-        partner = rows["is_partner"].fillna(value=False).to_numpy(bool)[judged]
+        partner = rows["is_partner"].eq(True).to_numpy(bool)[judged]
         told = smooth(times, own, options.smoothing)
         return cls(str(rows["face_id"].iloc[0]), times, waiting, own, told, partner, weights)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_perception.image.source import Frame, FrameSource, SourceError
 from emotion_perception.sessions.recording import open_recording
+from emotion_perception.sessions.table import Session, SessionError
 
 _KEPT_BYTES: Final = 200_000_000
 _KEPT_FRAMES: Final = 48
@@ -26,6 +27,32 @@ _SAME_S: Final = 1e-6
 """Times in tables of text are rounded to that."""
 
 _log = logging.getLogger(__name__)
+
+
+def check_recording(recording: Path, size: tuple[int, int], session: Session) -> None:
+    """Refuse a recording that a table cannot be of, and warn of one by another name.
+
+    Args:
+        recording: its path.
+        size: width and height of its first frame, pixels.
+        session: the table.
+
+    Raises:
+        SessionError: its frames have another size.
+    """
+    info = session.info
+    expected = (info.width, info.height)
+    if all(expected) and size != expected:
+        raise SessionError(
+            "{}: {}x{} pixels, but {} is of {}x{} pixels ({}); is it of another recording?".format(
+                recording, *size, session.path, *expected, info.recording
+            )
+        )
+    if recording.name != info.recording:
+        _log.warning(
+            "%s: %s was made of a recording named %s; is this the same one?",
+            recording, session.path, info.recording,
+        )  # fmt: skip
 
 
 class Frames:

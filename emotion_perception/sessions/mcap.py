@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from emotion_perception.drawing import COLOURS, draw_reactions
 from emotion_perception.image.source import Frame, SourceError
 from emotion_perception.models import find_shared
 from emotion_perception.reaction.reaction import FaceReaction, Reason
+from emotion_perception.sessions.csv_files import date_and_time
 from emotion_perception.sessions.predict import PredictOptions
 from emotion_perception.sessions.recording import open_recording
 from emotion_perception.sessions.seen import Seen
@@ -33,6 +34,12 @@ MAX_SIDE: Final = 1280
 
 _QUALITY: Final = 85
 _LINE_LOOP: Final = 2  # of foxglove_msgs/PointsAnnotation
+_TOPICS: Final = (
+    ("/image/compressed", "sensor_msgs/msg/CompressedImage"),
+    ("/image_annotated/compressed", "sensor_msgs/msg/CompressedImage"),
+    ("/annotations", "foxglove_msgs/msg/ImageAnnotations"),
+    ("/user_reaction", "emotion_perception/msg/UserReaction"),
+)
 _TYPES: Final = {
     "foxglove_msgs/msg/Point2": "float64 x\nfloat64 y",
     "foxglove_msgs/msg/Color": "float64 r\nfloat64 g\nfloat64 b\nfloat64 a",
@@ -101,6 +108,17 @@ def write_mcap(
         shutil.rmtree(work, ignore_errors=True)
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is what `write_mcap` writes, and not a recording."""
+    try:
+        from rosbags.highlevel import AnyReader
+
+        with AnyReader([path]) as reader:
+            return {(c.topic, c.msgtype) for c in reader.connections} == set(_TOPICS)
+    except Exception:  # whatever a damaged or foreign file leads to
+        return False
+
+
 def _readable(frames: Iterator[Frame]) -> Iterator[Frame]:
     """Yield the frames up to where the recording breaks off, which its table has told already."""
     try:
@@ -124,12 +142,7 @@ class _Topics:
             self._store.register(get_types_from_msg(text, name))
         self._connections = {
             topic: writer.add_connection(topic, kind, typestore=self._store)
-            for topic, kind in (
-                ("/image/compressed", "sensor_msgs/msg/CompressedImage"),
-                ("/image_annotated/compressed", "sensor_msgs/msg/CompressedImage"),
-                ("/annotations", "foxglove_msgs/msg/ImageAnnotations"),
-                ("/user_reaction", "emotion_perception/msg/UserReaction"),
-            )
+            for topic, kind in _TOPICS
         }
         self._info = info
 
@@ -236,7 +249,7 @@ def _start(info: SessionInfo) -> int:
     if not info.started:
         return 0
     try:
-        told = datetime.fromisoformat(info.started.replace("Z", "+00:00"))
+        told = date_and_time(info.started)
     except ValueError:
         return 0
     if told.tzinfo is None:

@@ -14,9 +14,10 @@ from emotion_perception.drawing import COLOURS, draw_reactions
 from emotion_perception.faces.face import Face
 from emotion_perception.image.source import Frame
 from emotion_perception.reaction.reaction import FaceReaction, Reaction
+from emotion_perception.sessions.event_summary import EVERYBODY, PARTNER
 from emotion_perception.sessions.events import Event
 from emotion_perception.sessions.lettering import GREY, WHITE, put_text, text_width
-from emotion_perception.sessions.seen import EVERYBODY, PARTNER, Seen
+from emotion_perception.sessions.seen import Seen
 from emotion_perception.sessions.strip import GROUND, Strip
 from emotion_perception.sessions.table import SessionInfo, Unreadable
 

@@ -6,20 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from emotion_perception.sessions.events import Event, events_path, find_events, read_events
-from emotion_perception.sessions.frames import Frames
+from emotion_perception.sessions.event_summary import PARTNER, choose_person
+from emotion_perception.sessions.events import Event, events_of
+from emotion_perception.sessions.frames import Frames, check_recording
 from emotion_perception.sessions.overlay import Look, Overlay
-from emotion_perception.sessions.seen import EVERYBODY, PARTNER, Seen
+from emotion_perception.sessions.seen import Seen
 from emotion_perception.sessions.table import SUFFIX, Session, SessionError, read_session
 from emotion_perception.sessions.video_file import VideoFile, check_output
 
 Progress = Callable[[float, float], None]
 """Takes seconds that are done, and those there are in all."""
-
-_PARTNER_SHARE: Final = 0.5
-"""An event is the partner's if it was that for so much of its time."""
 
 
 def find_table(recording: Path, table: Path | None = None) -> Path:
@@ -95,34 +92,16 @@ def open_playback(
     session = read_session(find_table(recording, table))
     info = session.info
     seen = Seen(session)
-    seen.check_person(person)
-    events = _events(session)
+    events = events_of(session)
+    chosen = choose_person(session, events, person)
     frames = Frames(recording, seen.indices, seen.times, topic=topic, rate=info.rate)
-    if info.width and info.height and frames.size != (info.width, info.height):
+    try:
+        check_recording(recording, frames.size, session)
+    except BaseException:
         frames.close()
-        told = "{}x{} pixels".format(*frames.size)
-        raise SessionError(
-            f"{recording}: {told}, but {session.path} is of {info.width}x{info.height} pixels"
-            f" ({info.recording}); is it of another recording?"
-        )
+        raise
     length = max([info.seconds, float(seen.times[-1]), *(part.end for part in info.unreadable)])
-    chosen = tuple(event for event in events if _is_of(event, person))
-    return Playback(recording, session, seen, frames, chosen, events, person, length)
-
-
-def _events(session: Session) -> tuple[Event, ...]:
-    path = events_path(session.path)
-    if not path.is_file():
-        return tuple(find_events(session))
-    first = session.model().name if session.info.models else ""
-    events = [event for event in read_events(path) if event.model == first]
-    return tuple(sorted(events, key=lambda event: (event.onset, event.face_id)))
-
-
-def _is_of(event: Event, person: str) -> bool:
-    if person == PARTNER:
-        return event.partner_share >= _PARTNER_SHARE
-    return person == EVERYBODY or event.face_id == person
+    return Playback(recording, session, seen, frames, tuple(chosen), tuple(events), person, length)
 
 
 def event_text(events: Sequence[Event], seconds: float) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from emotion_perception.reaction.observation import Observation, Outcome
 from emotion_perception.sessions.actions import actions_path, read_observed
-from emotion_perception.sessions.table import SessionError
+from emotion_perception.sessions.table import Session, SessionError
 from emotion_perception.training.intervals import wilson
 from emotion_perception.valence.labels import CLASSES
 
@@ -88,27 +87,28 @@ def responses_of(answers: Sequence[Answer]) -> list[Responses]:
     return [count_of(name, [a for a in answers if a.action_id == name]) for name in ordered]
 
 
-def read_answers(table: Path, model: str) -> list[Answer] | None:
-    """Read the actions beside a table; None if there is no file of them.
+def read_answers(session: Session) -> tuple[list[Answer], int] | None:
+    """Read the actions beside a table as its first model judged them.
 
-    Args:
-        table: its path.
-        model: name of the model whose verdicts count.
+    Returns:
+        The actions, and how many more could not be looked at at all: they are not within the
+        recording, or have times that the robot refuses. None if there is no file of actions.
 
     Raises:
-        SessionError: it is of another kind or of another model.
+        SessionError: it is of another kind, table or model.
     """
-    path = actions_path(table)
+    path, model = actions_path(session.path), session.model().name
     if not path.exists():
         return None
-    every = read_observed(path)
+    every = read_observed(path, session.info.job)
     own = [each for each in every if each.model == model]
     if every and not own:
         raise SessionError(
             f"{path}: model: expected {model}, got {every[0].model}; make it anew from the table"
         )
-    own.sort(key=lambda each: each.time)
-    return [
+    looked_at = [each for each in own if each.observation.outcome is not Outcome.REFUSED]
+    looked_at.sort(key=lambda each: each.time)
+    answers = [
         Answer(
             number=number,
             action_id=each.action_id,
@@ -117,8 +117,9 @@ def read_answers(table: Path, model: str) -> list[Answer] | None:
             change=each.observation.change,
             bounds=each.observation.interval,
         )
-        for number, each in enumerate(own, 1)
+        for number, each in enumerate(looked_at, 1)
     ]
+    return answers, len(own) - len(looked_at)
 
 
 def _answer(found: Observation) -> str:

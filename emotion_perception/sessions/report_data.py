@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.sessions.agreement import kappa_of
-from emotion_perception.sessions.events import Event, events_path, find_events, read_events
+from emotion_perception.sessions.events import Event, events_of
 from emotion_perception.sessions.report_actions import Answer, Responses, read_answers, responses_of
 from emotion_perception.sessions.report_frames import (
     CAUSES,
@@ -23,13 +23,11 @@ from emotion_perception.sessions.report_frames import (
     reactions_of,
 )
 from emotion_perception.sessions.report_intervals import NOT_KNOWN, Bounds, draw_blocks
-from emotion_perception.sessions.table import Session, SessionError
+from emotion_perception.sessions.table import Session
 from emotion_perception.valence.labels import CLASSES
 
 LEAST_S: Final = 60.0
 """With less time answered nothing is said of how a person was."""
-
-_MOSTLY: Final = 0.5  # of an event's time in which a person must have been the partner
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,7 @@ class Summary:
         others: how many events are of other people.
         responses: for each action of the robot how it was received; None if no actions are known.
         actions: each of them, in order.
+        refused: how many more are in their list that could not be looked at at all.
         pairs: agreement of the models.
         block: seconds that were drawn together for the intervals.
     """
@@ -101,6 +100,7 @@ class Summary:
     others: int
     responses: list[Responses] | None
     actions: list[Answer] = field(default_factory=list)
+    refused: int = 0
     pairs: list[Pair] = field(default_factory=list)
     block: float = math.nan
 
@@ -135,10 +135,10 @@ def summarise(session: Session) -> Summary:
         SessionError: the table, the events or the actions are of another kind.
     """
     frames = frames_of(session)
-    first = session.info.models[0].name
-    events = _events(session, first)
-    own = [event for event in events if event.partner_share >= _MOSTLY]
-    actions = read_answers(session.path, first)
+    events = events_of(session)
+    own = [event for event in events if event.of_partner]
+    listed = read_answers(session)
+    actions = None if listed is None else listed[0]
     shares = {name: _counted(frames, frames.states == index) for index, name in enumerate(STATES)}
     answers, valence, block = _estimates(frames)
     return Summary(
@@ -155,22 +155,10 @@ def summarise(session: Session) -> Summary:
         others=len(events) - len(own),
         responses=None if actions is None else responses_of(actions),
         actions=actions or [],
+        refused=listed[1] if listed else 0,
         pairs=_pairs(session, frames),
         block=block,
     )
-
-
-def _events(session: Session, model: str) -> list[Event]:
-    path = events_path(session.path)
-    if not path.exists():
-        return find_events(session)
-    every = read_events(path)
-    own = [event for event in every if event.model == model]
-    if every and not own:
-        raise SessionError(
-            f"{path}: model: expected {model}, got {every[0].model}; make it anew from the table"
-        )
-    return sorted(own, key=lambda event: (event.onset, event.face_id))
 
 
 def _counted(frames: Frames, where: NDArray[np.bool_]) -> Estimate:
@@ -212,7 +200,7 @@ def _pairs(session: Session, frames: Frames) -> list[Pair]:
     if len(models) < 2:
         return []
     rows = session.rows
-    partner = rows["is_partner"].fillna(value=False).to_numpy(bool)
+    partner = rows["is_partner"].eq(True).to_numpy(bool)
     times = rows["time"].to_numpy(np.float64)[partner]
     seconds = frames.seconds[np.searchsorted(frames.times, times)]
     told = {model.name: reactions_of(session, model.name)[partner] for model in models}

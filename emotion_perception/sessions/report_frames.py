@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.sessions.events import frame_seconds, row_times
 from emotion_perception.sessions.table import PROBABILITIES, Session, SessionError, column
 from emotion_perception.valence.labels import CLASSES, NEGATIVE, POSITIVE
 
@@ -25,10 +26,6 @@ CAUSES: Final = (
     "low_confidence", "not_looked",
 )  # fmt: skip
 """Why nothing is known of a moment; ``others``: faces were there, but not the person's."""
-
-_LONGEST_STEP: Final = 5.0
-"""A frame stands until the next one, but for no more than so many usual steps: where frames are
-missing nothing is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +84,9 @@ def frames_of(session: Session) -> Frames:
     if not session.info.models:
         raise SessionError(f"{session.path}: models: expected at least one")
     rows = session.rows
-    times = rows["time"].to_numpy(np.float64, na_value=np.nan)
-    if not np.isfinite(times).all():
-        raise SessionError(f"{session.path}: time: expected a number in every row")
+    times = row_times(session)
     face_ids = _texts(rows, "face_id")
-    partner = rows["is_partner"].fillna(value=False).to_numpy(bool) & (face_ids != "")
+    partner = rows["is_partner"].eq(True).to_numpy(bool) & (face_ids != "")
     # Of each time the partner's row, else any: of a frame without one it says nothing.
     order = np.lexsort((np.arange(len(rows)), ~partner, times))
     clock, first, number = np.unique(times[order], return_index=True, return_inverse=True)
@@ -101,7 +96,7 @@ def frames_of(session: Session) -> Frames:
     states, causes = _states(session, chosen, there, faces > 0)
     return Frames(
         times=clock,
-        seconds=_durations(clock, session.info.rate, session.info.every),
+        seconds=frame_seconds(clock, session),
         states=states,
         causes=causes,
         valence=np.where(there, _valence(session, chosen), np.nan),
@@ -139,17 +134,6 @@ def _valence(session: Session, chosen: NDArray[np.int64]) -> NDArray[np.float64]
     with np.errstate(invalid="ignore"):
         judged = np.isfinite(p).all(axis=1) & (p.sum(axis=1) > 0)
     return np.asarray(np.where(judged, p[:, POSITIVE] - p[:, NEGATIVE], np.nan), np.float64)
-
-
-def _durations(times: NDArray[np.float64], rate: float, every: int) -> NDArray[np.float64]:
-    """Return for how long each frame stands, seconds (F,)."""
-    if not len(times):
-        return times
-    steps = np.diff(times)
-    usual = every / rate if rate > 0 else 0.04
-    if len(steps):
-        usual = float(np.median(steps))
-    return np.asarray(np.minimum(np.append(steps, usual), _LONGEST_STEP * usual), np.float64)
 
 
 def _texts(rows: pandas.DataFrame, name: str) -> NDArray[Any]:

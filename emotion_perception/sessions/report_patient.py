@@ -29,6 +29,7 @@ from emotion_perception.sessions.report_patient_wording import (
 from emotion_perception.sessions.report_session import WORDS, moment, response_figure
 from emotion_perception.sessions.report_svg import Drawing
 from emotion_perception.sessions.report_trend import (
+    LEAST_EACH,
     MEASURES,
     Change,
     Entry,
@@ -150,7 +151,7 @@ def _halves(entries: Sequence[Entry], changes: Sequence[Change]) -> Section:
             continue
         verdict = {0: "may be chance", 1: "seldom chance", -1: "seldom chance"}[change.verdict]
         if not math.isfinite(change.bounds[0]):
-            verdict = "too few sessions"
+            verdict = "too few sessions" if min(change.counts) < LEAST_EACH else "not known"
         rows.append([
             capital(change.measure.title),
             f"{show(change.first)} ({sessions_word(change.counts[0])})",

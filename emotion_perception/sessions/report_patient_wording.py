@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -89,6 +90,11 @@ def _what_to_be_careful_about(entries: Sequence[Entry], dated: bool) -> list[str
             "Careful: not every session says when it was recorded. They stand in the order in "
             "which they were given, which may not be that of time."
         )
+    if twice := _twice(entries):
+        words.append(
+            f"Careful: sessions {'; '.join(twice)} have the same name and file. If they are one "
+            "recording, it counts more than once."
+        )
     poor = [entry for entry in entries if not entry.enough]
     if poor and len(poor) < len(entries):
         one = len(poor) == 1
@@ -98,6 +104,20 @@ def _what_to_be_careful_about(entries: Sequence[Entry], dated: bool) -> list[str
             "mean valence."
         )
     return words
+
+
+def _twice(entries: Sequence[Entry]) -> list[str]:
+    """Return pairs of sessions of one name, recording and time, as far as the time is known."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, entry in enumerate(entries, 1):
+        groups.setdefault((entry.info.session, entry.info.recording), []).append(number)
+    found = []
+    for numbers in groups.values():
+        for first, second in itertools.combinations(numbers, 2):
+            times = {entries[number - 1].info.started for number in (first, second)} - {""}
+            if len(times) < 2:
+                found.append(f"{first} and {second}")
+    return found
 
 
 def versions(entries: Sequence[Entry]) -> list[str]:
@@ -118,6 +138,8 @@ def difference(value: float, share: bool) -> str:
 
 
 def _points(value: float) -> str:
+    if abs(value) < 0.0005:
+        return "0"
     # One digit more where the sign would be lost.
     return f"{100 * value:+.{0 if abs(value) >= 0.005 else 1}f}".replace("-", "−")
 

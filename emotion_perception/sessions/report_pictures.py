@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_perception.image.source import SourceError
 from emotion_perception.sessions.events import Event
-from emotion_perception.sessions.frames import Frames
+from emotion_perception.sessions.frames import Frames, check_recording
 from emotion_perception.sessions.report_page import Picture
 from emotion_perception.sessions.report_wording import clock
 from emotion_perception.sessions.table import Session, SessionError
@@ -54,12 +54,7 @@ def event_pictures(
     clock = session.rows[["frame", "time"]].drop_duplicates("frame").sort_values("frame")
     indices, times = clock["frame"].to_numpy(np.int64), clock["time"].to_numpy(np.float64)
     with Frames(recording, indices, times, rate=info.rate) as frames:
-        if info.width and info.height and frames.size != (info.width, info.height):
-            width, height = frames.size
-            raise SessionError(
-                f"{recording}: {width}x{height} pixels, expected {info.width}x{info.height} as in "
-                f"{session.path.name}"
-            )
+        check_recording(recording, frames.size, session)
         found = {
             number: _picture(frames, session.rows, number, event)
             for number, event in enumerate(events, 1)

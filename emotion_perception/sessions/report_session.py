@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from emotion_perception.sessions import report_charts as charts
+from emotion_perception.sessions.csv_files import date_and_time
 from emotion_perception.sessions.report_actions import ANSWERS, Answer, Responses, count_of
 from emotion_perception.sessions.report_columns import columns_of
 from emotion_perception.sessions.report_data import Summary, steps
@@ -31,6 +32,7 @@ from emotion_perception.sessions.report_wording import (
     duration,
     in_short,
     percent,
+    refused_actions,
     signed,
     signed_between,
 )
@@ -97,8 +99,17 @@ def about(info: SessionInfo, seconds: float) -> str:
 
 
 def moment(started: str) -> str:
-    """Return a time of recording to the minute, as it stands in the table."""
-    return started[:16].replace("T", " ")
+    """Return a time of recording to the minute with its time zone, as it stands in the table."""
+    if ":" not in started:  # a day
+        return started
+    try:
+        time = date_and_time(started)
+    except ValueError:
+        return started
+    zone = f"{time:%z}"
+    if zone:
+        zone = " UTC" if not time.utcoffset() else f" {zone[:3]}:{zone[3:5]}"
+    return f"{time:%Y-%m-%d %H:%M}{zone}"
 
 
 def _over_time(summary: Summary) -> Section:
@@ -193,8 +204,9 @@ def _actions(summary: Summary) -> Section:
     title = "After the robot's actions"
     if summary.responses is None:
         return Section(title, ("No list of the robot's actions lies beside this session's table.",))
+    left_out = refused_actions(summary)
     if not summary.actions:
-        return Section(title, ("The list of the robot's actions is empty.",))
+        return Section(title, (left_out or "The list of the robot's actions is empty.",))
     rows = [
         [str(each.number), clock(each.start, tenths=True), each.action_id or "–",
          ANSWER_NAMES[each.answer], signed(each.change), signed_between(each.bounds)]
@@ -204,7 +216,8 @@ def _actions(summary: Summary) -> Section:
         "The robot's actions", ["no.", "when", "action", "answer", "change of valence", "95 %"],
         rows, f"All {len(rows)} actions" if len(rows) > _FOLDED else "",
     )  # fmt: skip
-    return Section(title, (), (response_figure(summary.responses, summary.actions), listed))
+    blocks = (response_figure(summary.responses, summary.actions), listed)
+    return Section(title, (left_out,) if left_out else (), blocks)
 
 
 def response_figure(found: Sequence[Responses], actions: Sequence[Answer]) -> Figure:

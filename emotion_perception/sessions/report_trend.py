@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from emotion_perception.reaction.observation import t_quantile
+from emotion_perception.sessions.csv_files import date_and_time
 from emotion_perception.sessions.report_actions import Answer, count_of
 from emotion_perception.sessions.report_data import Estimate, Summary
 from emotion_perception.sessions.report_intervals import NOT_KNOWN, Bounds
@@ -98,7 +99,7 @@ class Change:
         second: of the second half.
         counts: sessions of each half that say something of it.
         value: second less first.
-        bounds: 95 % interval of it; NaN if there are too few sessions.
+        bounds: 95 % interval of it; NaN if there are too few sessions, or no scatter at all.
     """
 
     measure: Measure
@@ -151,13 +152,11 @@ def _change(measure: Measure, early: Sequence[Entry], late: Sequence[Entry]) -> 
     if min(counts) >= LEAST_EACH:
         parts = [_variance(side) / len(side) for side in known]
         total = sum(parts)
-        freedom = 1.5
-        if total > 0:
+        if total > 0:  # without any scatter nothing is known of chance
             squares = sum(p**2 / (n - 1) for p, n in zip(parts, counts, strict=True))
-            freedom = max(total**2 / squares, 1.5)
-        reach = t_quantile(0.975, freedom) * math.sqrt(total)
-        most = 1.0 if measure.is_share else 2.0
-        bounds = (max(value - reach, -most), min(value + reach, most))
+            reach = t_quantile(0.975, max(total**2 / squares, 1.5)) * math.sqrt(total)
+            most = 1.0 if measure.is_share else 2.0
+            bounds = (max(value - reach, -most), min(value + reach, most))
     return Change(measure, means[0], means[1], counts, value, bounds)
 
 
@@ -175,17 +174,7 @@ def _variance(found: Sequence[Estimate]) -> float:
 def _started(text: str) -> datetime | None:
     """Return when a session was recorded; one without a time zone counts as UTC."""
     try:
-        # Python 3.10 does not know the Z, nor fractions of any length.
-        time = datetime.fromisoformat(_plain(text))
+        time = date_and_time(text)
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-
-
-def _plain(text: str) -> str:
-    text = text.strip()
-    if text.endswith(("Z", "z")):
-        text = text[:-1] + "+00:00"
-    head, dot, tail = text.partition(".")
-    digits = len(tail) - len(tail.lstrip("0123456789"))
-    return f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}" if dot and digits else text

@@ -89,12 +89,13 @@ def _counted(number: str, unit: str) -> str:
 
 
 def clock(seconds: float, *, tenths: bool = False) -> str:
-    """Return a moment as ``3:07`` or ``1:03:07``, with tenths as ``3:07.4``."""
+    """Return a moment as ``3:07`` or ``1:03:07``, with tenths as ``3:07.4``; before 0 ``−0:05``."""
     ticks = round(seconds * 10) if tenths else round(seconds) * 10
+    sign, ticks = "−" if ticks < 0 else "", abs(ticks)
     whole, tenth = divmod(ticks, 10)
     hours, rest = divmod(whole, 3600)
     minutes, second = divmod(rest, 60)
-    text = f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+    text = sign + (f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}")
     return f"{text}.{tenth}" if tenths else text
 
 
@@ -164,23 +165,37 @@ def _likely(found: Estimate) -> str:
 def _how_actions_were_received(summary: Summary) -> str:
     if summary.responses is None:
         return ""
+    left_out = refused_actions(summary)
     if not summary.actions:
-        return "The list of the robot's actions is empty."
+        return left_out or "The list of the robot's actions is empty."
     every = count_of("", summary.actions)
     count = "one action" if every.total == 1 else f"{every.total} actions"
+    left_out = f" {left_out}" if left_out else ""
     parts = [f"{every.counts[name]} {name}ly" for name in reversed(CLASSES) if every.counts[name]]
     if not parts:
-        return f"The robot did {count}; for none of them could it be told how it was received."
+        none = "how it" if every.total == 1 else "how any of them"
+        return f"The robot did {count}; {none} was received could not be told.{left_out}"
     missed = every.total - every.clear
     words = f"The robot did {count}. Received, judged by the face: {and_list(parts)}"
     if missed:
         words += f"; for {missed} it could not be told"
-    words += "."
+    words += f".{left_out}"
     if every.clear < _FEW:
         return words + " That is too few to say how the person usually receives them."
     return words + (
         f" So {percent(every.share('positive'))} of the clear answers were positive "
         f"(likely {between(every.bounds['positive'])})."
+    )
+
+
+def refused_actions(summary: Summary) -> str:
+    """Say how many actions in the list could not be looked at at all; empty if none."""
+    if not summary.refused:
+        return ""
+    one = summary.refused == 1
+    return (
+        f"{summary.refused} of the listed actions {'is' if one else 'are'} not counted: not within "
+        "the recording, or with times that the robot refuses."
     )
 
 

@@ -71,12 +71,12 @@ class Review:
     @property
     def answered(self) -> int:
         """How many of the items have an answer."""
-        return sum(item.key in self._ratings for item in self.items)
+        return sum(self._rating(item) is not None for item in self.items)
 
     @property
     def elsewhere(self) -> int:
-        """How many stored answers are of other items, such as events found with other settings."""
-        return len(self._ratings.keys() - {item.key for item in self.items})
+        """How many stored answers are of other items, or of what another model said of these."""
+        return len(self._ratings) - self.answered
 
     def state(self) -> dict[str, Any]:
         """Return what the page needs to begin."""
@@ -85,7 +85,7 @@ class Review:
             "session": info.session, "participant": info.participant, "recording": info.recording,
             "rater": self.options.rater, "what": self.options.what, "blind": self.options.blind,
             "pictures": self.options.pictures, "models": len(info.models),
-            "answered": [item.key in self._ratings for item in self.items],
+            "answered": [self._rating(item) is not None for item in self.items],
         }  # fmt: skip
 
     def item(self, index: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Review:
             IndexError: there is none.
         """
         item = self.items[_checked(index, len(self.items))]
-        rating = self._ratings.get(item.key)
+        rating = self._rating(item)
         told: dict[str, Any] = {
             "index": index, "kind": item.kind, "face_id": item.face_id, "time": item.time,
             "frame": item.frame, "onset": item.onset, "offset": item.offset,
@@ -131,8 +131,7 @@ class Review:
         if not math.isfinite(seconds):
             raise ValueError("seconds: expected a number")
         with self._lock:
-            before = self._ratings.get(item.key)
-            hidden = self._hidden(before)
+            hidden = self._hidden(self._rating(item))
             if hidden and answer in ("right", "wrong"):
                 raise ValueError(f"answer: {answer} says nothing while the answer is hidden")
             told = item.said[0].answer
@@ -160,12 +159,21 @@ class Review:
         """
         item = self.items[_checked(index, len(self.items))]
         with self._lock:
-            rating = self._ratings.get(item.key)
+            rating = self._rating(item)
             if rating is None:
                 raise ValueError("what the model said is shown after the answer")
             if not rating.seen:
                 self._store(replace(rating, seen=True))
         return self.item(index)
+
+    def _rating(self, item: Item) -> Rating | None:
+        """Return the answer to an item, if it was to what is said of it now."""
+        rating = self._ratings.get(item.key)
+        if rating is None:
+            return None
+        said = item.said[0]
+        same = (rating.model_id, rating.model_answer) == (one_line(said.model_id), said.answer)
+        return rating if same else None
 
     def _store(self, rating: Rating) -> None:
         self._file.add(rating)

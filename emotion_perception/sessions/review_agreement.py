@@ -51,13 +51,14 @@ class PairAgreement:
     Attributes:
         kind: events or frames.
         first: a rater.
-        second: a rater, or MODEL.
+        second: a rater, or MODEL, with its id if the answers are about several.
         items: that both have answered.
         blind: of these, with a class from both and rated without seeing the model's answer.
         unclear: of the items, those without a class from both (can't tell, wrong without a class).
         agreement: share of the items with a class from both on which it is the same; NaN without.
         kappa: Cohen's, NaN where it is not defined.
-        kappa_interval: 95 % of it, by the bootstrap over blocks of the recording.
+        kappa_interval: 95 % of it, by the bootstrap over blocks of the recording; NaN where there
+            are too few of them, or the draws show no spread.
         counts: int64 (3, 3), rows are the first's classes, columns the second's.
         differences: the items with different classes, in order of time.
     """
@@ -116,6 +117,7 @@ def compare_raters(ratings: Mapping[str, Mapping[Key, Rating]]) -> list[PairAgre
         Pairs with no item in common are left out.
     """
     pairs = []
+    judges = sorted({r.model_id for answers in ratings.values() for r in answers.values()})
     for kind in ("event", "frame"):
         for a, b in itertools.combinations(ratings, 2):
             common = [key for key in ratings[a] if key[0] == kind and key in ratings[b]]
@@ -126,11 +128,16 @@ def compare_raters(ratings: Mapping[str, Mapping[Key, Rating]]) -> list[PairAgre
                     [r.label for _, r in rows], [r.blind and other.blind for r, other in rows],
                 )
             )  # fmt: skip
-        for a in ratings:
-            own = [rating for key, rating in ratings[a].items() if key[0] == kind]
+        for a, model_id in itertools.product(ratings, judges):
+            own = [
+                rating
+                for key, rating in ratings[a].items()
+                if key[0] == kind and rating.model_id == model_id
+            ]
+            name = MODEL if len(judges) == 1 else f"{MODEL} {model_id}"
             pairs.append(
                 _compared(
-                    kind, a, MODEL, own, [r.label for r in own], [r.model_answer for r in own],
+                    kind, a, name, own, [r.label for r in own], [r.model_answer for r in own],
                     [r.blind for r in own],
                 )
             )  # fmt: skip
@@ -178,7 +185,9 @@ def _kappa_interval(a: list[str], b: list[str], times: list[float]) -> tuple[flo
         return np.array([kappa_of(draw.reshape(shape)) for draw in cells], np.float64)
 
     columns = confusion_columns(numbers[0], numbers[1])
-    return interval(bootstrap(columns, {"kappa": kappas}, clusters=blocks)["kappa"])
+    low, high = interval(bootstrap(columns, {"kappa": kappas}, clusters=blocks)["kappa"])
+    # Draws that are all alike tell nothing of chance: somebody has said the same one thing always.
+    return (low, high) if high - low > 1e-9 else (float("nan"), float("nan"))
 
 
 def _known(value: float) -> float | None:

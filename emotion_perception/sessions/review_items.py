@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_perception.sessions.events import EVENTS_SUFFIX, Event, find_events, read_events
+from emotion_perception.sessions.event_summary import (
+    EVERYBODY,
+    PARTNER,
+    check_person,
+    choose_person,
+)
+from emotion_perception.sessions.events import Event, events_of
 from emotion_perception.sessions.ratings import Key, key_of
 from emotion_perception.sessions.table import (
     FRAME_PROBABILITIES,
     PROBABILITIES,
-    SUFFIX,
     JudgedBy,
     Session,
-    SessionError,
     column,
 )
 from emotion_perception.valence.labels import CLASSES
@@ -35,13 +39,8 @@ from emotion_perception.valence.labels import CLASSES
 if TYPE_CHECKING:
     import pandas
 
-PARTNER: Final = "partner"
-EVERYBODY: Final = "all"
-
 ROUNDS: Final = (8.0, 4.0, 2.0, 1.0, 0.5)
 """Least seconds between two frames of one person, round after round."""
-
-_PARTNER_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +113,13 @@ def rows_of(session: Session, person: str) -> pandas.DataFrame:
     Raises:
         SessionError: nobody has this face_id.
     """
+    check_person(session, person)
     rows = session.rows
     rows = rows[rows.face_id.fillna("").ne("") & rows.x1.notna()]
     if person == EVERYBODY:
         return rows
     if person == PARTNER:
-        return rows[rows.is_partner.fillna(False).astype(bool)]
-    known = sorted(set(rows.face_id))
-    if person not in known:
-        raise SessionError(
-            f"{session.path}: face_id: expected {PARTNER}, {EVERYBODY} or one of"
-            f" {', '.join(known) or '(no face in it)'}, got {person}"
-        )
+        return rows[rows.is_partner.eq(True)]
     return rows[rows.face_id == person]
 
 
@@ -166,18 +160,12 @@ def event_items(session: Session, person: str = PARTNER) -> list[Item]:
         person: ``partner`` (it was the partner for half of the time or more), ``all`` or a face_id.
 
     Raises:
-        SessionError: nobody has this face_id, or the file of events is no such file.
+        SessionError: nobody has this face_id, or the file of events is of another table or model,
+            or no such file.
     """
-    path = session.path.with_name(session.path.name.removesuffix(SUFFIX) + EVENTS_SUFFIX)
-    events = read_events(path) if path.exists() else find_events(session)
-    chosen = [event for event in events if event.model == session.model().name]
-    if person == PARTNER:
-        chosen = [event for event in chosen if event.partner_share >= _PARTNER_SHARE]
-    elif person != EVERYBODY:
-        rows_of(session, person)
-        chosen = [event for event in chosen if event.face_id == person]
-    ordered = sorted(chosen, key=lambda event: (event.onset, event.offset, event.face_id))
-    items = [_event_item(session, event) for event in ordered]
+    items = [
+        _event_item(session, event) for event in choose_person(session, events_of(session), person)
+    ]
     return list({item.key: item for item in items}.values())
 
 

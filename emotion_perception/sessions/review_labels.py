@@ -8,8 +8,6 @@ events contradict each other about is left out.
 from __future__ import annotations
 
 import bisect
-import csv
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ from typing import Final
 
 import numpy as np
 
+from emotion_perception.sessions.csv_files import write_csv
 from emotion_perception.sessions.ratings import Key, Rating, majority
 from emotion_perception.sessions.table import Session, SessionError
-from emotion_perception.valence.checkpoint import write_atomically
 
 HEADER: Final = ("file", "start", "end", "valence")
 
@@ -163,13 +161,8 @@ def write_spans(path: Path, recording: str, spans: Sequence[Labelled]) -> None:
         raise SessionError(f"{path}: is there already; give another name or remove it")
     if not spans:
         raise SessionError(f"{path}: not written, no answer gives a label")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(
-        (recording, f"{span.start:.6f}", f"{span.end:.6f}", span.label) for span in spans
-    )
-    write_atomically(path, text.getvalue())
+    rows = ((recording, f"{span.start:.6f}", f"{span.end:.6f}", span.label) for span in spans)
+    write_csv(path, HEADER, rows)
 
 
 class _Largest:

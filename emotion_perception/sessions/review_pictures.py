@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.image.source import Frame, FrameSource, SourceError
+from emotion_perception.sessions.frames import check_recording
 from emotion_perception.sessions.recording import open_recording
 from emotion_perception.sessions.review_items import Item
-from emotion_perception.sessions.table import Session, SessionError
+from emotion_perception.sessions.table import Session
 
 if TYPE_CHECKING:
     import pandas
@@ -79,13 +80,7 @@ class Pictures:
         self._rate = session.info.rate
         with self._open(None) as source:
             next(source)
-            size = source.size
-        expected = (session.info.width, session.info.height)
-        if size != expected and all(expected):
-            raise SessionError(
-                f"{recording}: {size[0]}x{size[1]} pixels, expected {expected[0]}x{expected[1]}:"
-                f" {session.path.name} is of another recording ({session.info.recording})"
-            )
+            check_recording(recording, source.size, session)
         frames = session.rows[["frame", "time"]].drop_duplicates("frame").sort_values("frame")
         self._numbers = frames.frame.to_numpy(np.int64)
         self._times = frames.time.to_numpy(np.float64)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from emotion_perception.faces.face import Face
 from emotion_perception.reaction.reaction import FaceReaction, Reaction, Reason
+from emotion_perception.sessions.event_summary import EVERYBODY, PARTNER
+from emotion_perception.sessions.events import frame_seconds
 from emotion_perception.sessions.table import (
     PROBABILITIES,
     REACTIONS,
@@ -17,9 +19,6 @@ from emotion_perception.sessions.table import (
     Session,
     SessionError,
 )
-
-PARTNER: Final = "partner"
-EVERYBODY: Final = "all"
 
 NOBODY: Final = -1
 """Beside the values of Reaction, in `Course.reactions`."""
@@ -78,6 +77,7 @@ class Seen:
         self._starts = np.append(starts, len(rows))
         self._every = max(1, session.info.every)
         self._usual = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.04
+        self._lasts = frame_seconds(self.times, session)
         self._hide_s = max(_HIDE_S, 1.5 * self._usual)
         self._time = times[order]
         self._ids = rows["face_id"].fillna("").to_numpy(str)
@@ -113,16 +113,6 @@ class Seen:
             if face.is_partner if person in (PARTNER, EVERYBODY) else face.face_id == person:
                 return face
         return None
-
-    def check_person(self, person: str) -> None:
-        """Refuse who is not in the table.
-
-        Raises:
-            SessionError: names who is.
-        """
-        if person not in (PARTNER, EVERYBODY, *self.face_ids):
-            known = ", ".join((PARTNER, EVERYBODY, *self.face_ids))
-            raise SessionError(f"--person: expected one of {known}, got {person}")
 
     def hidden(self, time: float, keep: str | None) -> NDArray[np.float64]:
         """Return what to blur at a time: each face's places then and shortly before and after.
@@ -162,9 +152,7 @@ class Seen:
         places = np.searchsorted(self._starts, rows, side="right") - 1
         valence[places] = self._shares[rows, 2] - self._shares[rows, 0]
         reactions[places] = self._reactions[rows]
-        ends = np.append(self.times[1:], self.times[-1] + self._usual)
-        ends = np.minimum(ends, self.times + 5 * self._usual)
-        return Course(self.times, ends, valence, reactions)
+        return Course(self.times, self.times + self._lasts, valence, reactions)
 
     def _place(self, index: int) -> int:
         return int(np.searchsorted(self.indices, index, side="right")) - 1

@@ -6,9 +6,9 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
+from emotion_perception.sessions.csv_files import date_and_time
 from emotion_perception.sessions.predict import About, session_name, table_of
 from emotion_perception.sessions.recording import find_recordings
 from emotion_perception.sessions.table import SessionError
@@ -44,8 +44,8 @@ def collect(
         about: of those that the sheet does not list.
 
     Raises:
-        SessionError: nothing is there, two would have the same table, or a field is wrong; one
-            line.
+        SessionError: nothing is there, two would have the same table, the sheet lists one twice,
+            or a field is wrong; one line.
         SourceError: a folder holds nothing.
     """
     found = [(path, about) for folder in recordings for path in find_recordings(folder)]
@@ -56,39 +56,49 @@ def collect(
         found += _read_sheet(sheet)
     if not found:
         raise SessionError("expected recordings: videos, folders of images or bags, or --sheet")
-    entries = [Entry(path, table_of(path, output), told) for path, told in found]
+    entries = {path.resolve(): Entry(path, table_of(path, output), told) for path, told in found}
     tables: dict[Path, Path] = {}
-    for entry in entries:
-        other = tables.setdefault(entry.table, entry.recording)
+    for entry in entries.values():
+        other = tables.setdefault(entry.table.resolve(), entry.recording)
         if other != entry.recording:
             raise SessionError(
                 f"{other} and {entry.recording} would have the same table {entry.table};"
                 " rename one, or name other --output folders"
             )
-    return list({entry.table: entry for entry in entries}.values())
+    return list(entries.values())
 
 
 def _read_sheet(path: Path) -> list[tuple[Path, About]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-            header = rows[0].keys() if rows else ()
+            reader = csv.DictReader(stream)
+            header = reader.fieldnames or ()
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SessionError(f"{path}: not a readable CSV ({error})") from None
-    if "recording" not in header:
-        raise SessionError(f"{path}: expected a CSV with a column recording, and rows")
+    if "recording" not in header or not rows:
+        raise SessionError(
+            f"{path}: expected a CSV, separated by commas, with a column recording, and rows"
+        )
     unknown = [name for name in header if name not in COLUMNS]
     if unknown:
         listed = ", ".join(COLUMNS)
         raise SessionError(f"{path}: column {unknown[0]!r}: expected some of {listed}")
-    found = []
-    for number, row in enumerate(rows, 2):
+    found: list[tuple[Path, About]] = []
+    lines: dict[Path, int] = {}
+    for number, row in rows:
+        if None in row:
+            raise SessionError(f"{path}: line {number}: expected {len(header)} fields, got more")
         told = {name: (value or "").strip() for name, value in row.items() if name}
         if not told["recording"]:
             raise SessionError(f"{path}: line {number}: recording is empty")
         about = About(**{name: told.get(name, "") for name in COLUMNS[1:]})
         _check(about, f"{path}: line {number}: ")
-        found.append((path.parent / told["recording"], about))
+        recording = path.parent / told["recording"]
+        before = lines.setdefault(recording.resolve(), number)
+        if before != number:
+            raise SessionError(f"{path}: lines {before} and {number} are the same recording")
+        found.append((recording, about))
     return found
 
 
@@ -99,7 +109,7 @@ def _check(about: About, where: str) -> None:
             raise SessionError(f"{where}{name}: expected a short name without slashes")
     if about.started:
         try:
-            datetime.fromisoformat(about.started.replace("Z", "+00:00"))
+            date_and_time(about.started)
         except ValueError:
             raise SessionError(
                 f"{where}started: expected a time such as 2026-11-21T14:30, got {about.started!r}"

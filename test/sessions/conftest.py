@@ -78,9 +78,9 @@ def make_session(tmp_path):
                 for index, label in enumerate(CLASSES):
                     row[f"frame_p_{label}{end}"] = None if own is None else float(own[index])
                     row[f"p_{label}{end}"] = None if smooth is None else float(smooth[index])
-                told_p = np.zeros(3) if smooth is None else smooth
-                row[f"confidence{end}"] = float(told_p.max())
-                row[f"valence{end}"] = float(told_p[2] - told_p[0])
+                if smooth is not None:
+                    row[f"confidence{end}"] = float(smooth.max())
+                    row[f"valence{end}"] = float(smooth[2] - smooth[0])
                 row[f"reaction{end}"] = reaction.name.lower()
                 row[f"reason{end}"] = reason.name.lower()
                 row[f"model_id{end}"] = f"{model}-1.0+00000000"

@@ -363,3 +363,8 @@ def test_command_on_several_tables(make_session, monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, *tables, "--actions", actions) == 0
     assert len(read_observed(tmp_path / "day-1.actions.csv")) == 1
     assert read_observed(tmp_path / "day-2.actions.csv") == []
+    assert "warning" not in capsys.readouterr().err
+    actions.write_text("session,action_id,time_s\nDay-1,joke,5.5\n")
+    assert run(monkeypatch, tables[0], "--actions", actions) == 0
+    assert "warning: " in (told := capsys.readouterr().err)
+    assert "no table of Day-1; those actions were left out" in told

@@ -20,6 +20,7 @@ from emotion_perception.sessions.event_summary import choose_person, summarise
 from emotion_perception.sessions.events import (
     Event,
     EventOptions,
+    events_of,
     events_path,
     find_events,
     read_events,
@@ -347,6 +348,14 @@ def test_each_face_has_its_own_events():
     assert find_events(shuffled) == told
 
 
+def test_few_frames_a_second_stand_for_all_the_time(make_session):
+    """At one frame in 3 s somebody is seen all the time, not a third of it."""
+    recording = read_session(make_session([(60, "positive")], rate=1 / 3, noise=0))
+    (person,) = summarise(recording, find_events(recording))
+    assert person.seen == person.judged == pytest.approx(60)
+    assert person.positive_seconds <= person.seen
+
+
 def test_one_who_waits_for_others_does_not_end():
     times = np.arange(0, 9, 1 / 30)
     own = looks(np.where((times >= 3) & (times < 6), 2, 1))
@@ -446,6 +455,17 @@ def test_other_files_are_refused(tmp_path, change, message):
         read_events(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_events_of_a_table_that_was_replaced_are_refused(make_session):
+    """The names are the same; the table is another one."""
+    table = make_session([(3, "neutral"), (3, "positive")], job="old")
+    recording = read_session(table)
+    write_events(events_path(table), find_events(recording), "old")
+    assert events_of(recording) == find_events(recording)
+    make_session([(3, "positive"), (3, "negative")], job="new")
+    with pytest.raises(SessionError, match=r"events\.csv: was made from another table"):
+        events_of(read_session(table))
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(tmp_path):

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from report_made import face, plan, write
 
-from emotion_perception.sessions.actions import ObservedAction, actions_path, write_observed
+from emotion_perception.sessions.actions import (
+    ObservedAction,
+    actions_path,
+    read_observed,
+    write_observed,
+)
 from emotion_perception.sessions.events import Event, events_path, write_events
 from emotion_perception.sessions.report_columns import columns_of
 from emotion_perception.sessions.report_data import steps, summarise
@@ -176,6 +181,23 @@ def test_answers_to_actions_are_counted(observed):
     assert "too few to say how the person usually receives them" in text
 
 
+def test_actions_that_nobody_could_watch_are_not_called_unseen(observed):
+    found = summary_of(observed([("joke", "positive"), ("joke", "left"), ("joke", "refused")]))
+    assert (found.responses[0].total, found.refused) == (2, 1)
+    text = " ".join(session_page(found).short)
+    assert "The robot did 2 actions" in text
+    assert "1 of the listed actions is not counted: not within the recording" in text
+    (none,) = (summary_of(observed([("joke", "refused")])),)
+    assert "list of the robot's actions is empty" not in " ".join(session_page(none).short)
+
+
+def test_answers_of_a_table_that_was_replaced_are_refused(observed):
+    path = observed([("joke", "positive")], job="new")
+    write_observed(actions_path(path), read_observed(actions_path(path)), "old")
+    with pytest.raises(SessionError, match=r"s\.actions\.csv: was made from another table"):
+        summary_of(path)
+
+
 def test_many_actions_give_a_share_with_its_interval(observed):
     text = " ".join(session_page(summary_of(observed([("a", "positive")] * 8))).short)
     # Wilson of 8 of 8 begins at 0.676.
@@ -273,6 +295,7 @@ def test_moments_and_figures():
     assert clock(187) == "3:07"
     assert clock(3787.44, tenths=True) == "1:03:07.4"
     assert clock(59.96, tenths=True) == "1:00.0"
+    assert (clock(-5), clock(-61.5, tenths=True), clock(-0.01)) == ("−0:05", "−1:01.5", "0:00")
     assert [percent(s).replace("\u00a0", " ") for s in (0, 0.001, 0.5, 0.999, 1, math.nan)] == [
         "0 %", "less than 1 %", "50 %", "more than 99 %", "100 %", "–",
     ]  # fmt: skip

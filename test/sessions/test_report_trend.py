@@ -11,6 +11,7 @@ from emotion_perception.sessions.report_actions import Answer
 from emotion_perception.sessions.report_data import Estimate, summarise
 from emotion_perception.sessions.report_page import render
 from emotion_perception.sessions.report_patient import patient_page
+from emotion_perception.sessions.report_session import moment
 from emotion_perception.sessions.report_trend import Entry, compare_halves, in_order
 from emotion_perception.sessions.table import read_session
 
@@ -70,6 +71,45 @@ def test_alike_sessions_cannot_be_surer_than_each_of_them(entry):
     reach = t_quantile(0.975, 2) * math.sqrt(2 * (0.4 / 3.92) ** 2 / 2)
     assert change.bounds == pytest.approx((0.1 - reach, 0.1 + reach))
     assert change.verdict == 0
+
+
+def test_without_any_scatter_nothing_is_said_of_chance(entry):
+    """Sessions too short for intervals, by luck all the same: that proves nothing."""
+    given = [with_share(entry, 0.0) for _ in range(2)] + [with_share(entry, 1.0) for _ in range(2)]
+    change = compare_halves(given)[0]
+    assert change.value == 1
+    assert not any(map(math.isfinite, change.bounds))
+    assert change.verdict == 0
+    html = render(patient_page("P-1", given))
+    assert "seldom" not in html.split("<h2>Words")[0]
+    assert "+0.0" not in html
+
+
+def test_the_same_recording_twice_is_told(entry):
+    def careful(*starts):
+        given = [replace(e, info=replace(e.info, session="s"))
+                 for e in (with_share(entry, 0.5, start) for start in starts)]  # fmt: skip
+        return [text for text in patient_page("P-1", given).short if "more than once" in text]
+
+    first, second = "2026-03-02T10:00", "2026-03-09T10:00"
+    assert careful(first, second) == []
+    (told,) = careful(first, second, second)
+    assert "sessions 2 and 3 have the same name and file" in told
+    assert len(careful(first, "")) == 1
+
+
+@pytest.mark.parametrize(
+    ("started", "shown"),
+    [
+        ("2026-03-02T10:00:30", "2026-03-02 10:00"),
+        ("2026-03-02T10:00:30.5Z", "2026-03-02 10:00 UTC"),
+        ("2026-03-02T10:00+02:00", "2026-03-02 10:00 +02:00"),
+        ("2026-03-02", "2026-03-02"),
+        ("last Tuesday", "last Tuesday"),
+    ],
+)
+def test_a_time_is_told_with_its_zone(started, shown):
+    assert moment(started) == shown
 
 
 def test_an_odd_one_belongs_to_the_second_half(entry):

@@ -76,6 +76,16 @@ def test_each_rater_against_the_model():
     assert (against.agreement, against.kappa) == (0, -1)
 
 
+def test_models_are_not_mixed():
+    """One rater answered about the model before, the other about the one after it."""
+    old, new = rated("pp", model="p"), rated("ppp", model="e", model_id="base-2.0+00000000")
+    pairs = compare_raters({"A": old, "B": new})
+    assert [(one.first, one.second, one.items) for one in pairs] == [
+        ("A", "B", 2), ("A", f"{MODEL} base-1.0+00000000", 2),
+        ("B", f"{MODEL} base-2.0+00000000", 3),
+    ]  # fmt: skip
+
+
 def test_where_kappa_is_not_defined():
     one = pair(compare_raters({"A": rated("eeeeee", "e")}), "A", MODEL)
     assert one.agreement == 1
@@ -94,6 +104,13 @@ def test_neighbours_are_drawn_together():
     assert alike.kappa == others.kappa == pytest.approx(0.6)
     widths = [one.kappa_interval[1] - one.kappa_interval[0] for one in (alike, others)]
     assert widths[0] > 2 * widths[1]
+
+
+def test_one_who_always_says_the_same_gives_no_interval():
+    """Every draw has a kappa of 0 then; that is no certainty."""
+    found = pair(compare_raters({"A": rated("p" * 20), "B": rated("pn" * 10)}), "A", "B")
+    assert found.kappa == 0
+    assert all(math.isnan(value) for value in found.kappa_interval)
 
 
 def test_raters_without_an_item_in_common_and_events_apart():
@@ -146,7 +163,7 @@ def test_the_command(make_session):
         (["--rater", "R1", "--what", "faces"], "--what: expected events or frames, got faces"),
         (["--rater", "R1", "--order", "x"], "--order: expected time or unsure"),
         (["--rater", "R1", "--blind"], "--blind: needs --recording"),
-        (["--rater", "R1", "--person", "f7"], "face_id: expected partner, all or one of f1"),
+        (["--rater", "R1", "--person", "f7"], "person: expected partner, all or a face_id (f1)"),
         (["--rater", "R1", "--recording", "{}/no.mp4"], "no.mp4: no such file"),
         (["--agreement", "--rater", "R1"], "take all raters"),
         (["--agreement", "--export", "x"], "expected one of"),

@@ -226,6 +226,23 @@ def test_answers_are_stored(make_session):
     assert [one.verdict for one in stored(table)] == ["unsure", "wrong"]
 
 
+def test_what_another_model_said_is_asked_anew(make_session):
+    """The table was judged again: the old answers are about other verdicts, and are kept."""
+    table = make_session(PLAN, models=("old",))
+    with served(table) as server:
+        assert Client(server).answer(0, "right")[0] == 200
+    make_session(PLAN, models=("new",))
+    with served(table) as server:
+        client = Client(server)
+        assert client.json("/state")["answered"] == [False, False]
+        assert client.json("/item/0")["rating"] is None
+        assert client.answer(0, "wrong")[0] == 200
+        assert client.json("/state")["answered"] == [True, False]
+    (rating,) = stored(table)
+    assert (rating.model_id, rating.verdict) == ("new-1.0+00000000", "wrong")
+    assert len(ratings_path(table, "R1").read_text().splitlines()) == 3
+
+
 def test_blind_until_answered(make_session, video):
     table = make_session(PLAN)
     with served(table, blind=True, recording=video) as server:
@@ -316,7 +333,7 @@ def test_the_picture_of_a_frame_is_that_frame_and_has_a_box(make_session, video)
 def test_a_recording_of_other_size_or_kind_is_refused(make_session, video, tmp_path):
     other = make_session(PLAN, name="other", width=320, height=240)
     with (
-        pytest.raises(SessionError, match=r"640x480 pixels, expected 320x240.*other\.mp4"),
+        pytest.raises(SessionError, match=r"640x480 pixels, but .* 320x240 pixels \(other\.mp4\)"),
         served(other, recording=video),
     ):
         pass

@@ -446,6 +446,16 @@ def test_a_table_of_another_recording_is_refused(make_session, tmp_path):
     assert "is of 1280x720 pixels (v.mp4); is it of another recording?" in message
 
 
+def test_a_table_of_a_recording_of_another_name_is_told(make_session, tmp_path, caplog):
+    table = make_session([(0.1, "positive")], name="other")
+    video = write_video(tmp_path / "v.mp4", [0.0, 0.04])
+    open_playback(video, table).frames.close()
+    assert "made of a recording named other.mp4; is this the same one?" in caplog.text
+    caplog.clear()
+    open_playback(video, make_session([(0.1, "positive")], name="v")).frames.close()
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("plan", [[(2, "nobody")], [(0.04, "positive")], [(2, "dark")]])
 def test_poor_sessions_are_shown(make_session, tmp_path, plan):
     """No face at all, one frame only, faces that were never judged."""
@@ -498,7 +508,7 @@ def test_frames_left_out_show_what_was_seen_before_them(make_session, tmp_path, 
 
 def test_somebody_unknown_is_refused(recording, tmp_path):
     message = error_of(run(recording, "--render", tmp_path / "x.mp4", "--person", "f9"))
-    assert message == "--person: expected one of partner, all, f1, got f9"
+    assert message.endswith("person: expected partner, all or a face_id (f1), got f9")
 
 
 # The strip
