@@ -52,11 +52,13 @@ FER = Peer(
         'numpy==2.2.6; python_version < "3.11"',
         'numpy==2.4.6; python_version >= "3.11"',
         "opencv-python-headless==4.14.0.94",
+        "pandas==2.3.3",  # this and tqdm: for its videos
         'pillow==12.3.0; python_version < "3.11"',
         'pillow==13.0.0; python_version >= "3.11"',
         "requests==2.34.2",
         "setuptools==79.0.1",  # newer ones have no pkg_resources
         "tensorflow-cpu==2.21.0",
+        "tqdm==4.70.1",
     ),
 )
 

@@ -35,6 +35,7 @@ def tables(result: dict[str, Any], picture: Path | None = None) -> str:
         _limits(result),
         _node(result.get("node")),
         _network(result.get("network")),
+        _sessions(result.get("sessions")),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -280,6 +281,55 @@ def _network(network: dict[str, Any] | None) -> str:
     ]  # fmt: skip
     head = ["crops", "threads", "threads spin", "median ms", "p99 ms", "ms a crop"]
     return _titled("Valence network", head, rows)
+
+
+def _sessions(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    if "error" in found:
+        return f"### Recordings\n\n{_not_measured(found)}\n"
+    rows = []
+    for entry in found["contenders"]:
+        name = f"{entry['name']}, {entry['threads']} thread" + "s" * (entry["threads"] > 1)
+        recordings = f"{entry['recordings']} of {entry['seconds'] / entry['recordings']:.0f} s"
+        if "error" in entry:
+            rows.append((name, recordings, _not_measured(entry), *[""] * 8))
+            continue
+        rows.append((
+            name, recordings, _spread(entry["times_real_time"], ".1f"),
+            f"{entry['whole_times_real_time']['median']:.1f}",
+            f"{entry['frames_per_s']['median']:.0f}",
+            f"{entry['ms_per_frame']['median']:.2f}",
+            f"{entry['processor_ms_per_frame']['median']:.2f}",
+            f"{entry['start_s']['median']:.1f}", f"{entry['peak_mb']['max']:.0f}",
+            f"{100 * entry['frames_with_faces'] / entry['frames']:.1f} %", _ratio(entry),
+        ))  # fmt: skip
+    head = [
+        "", "recordings", "times real time, judging", "start and end included", "frames/s",
+        "ms a frame", "processor ms a frame", "start and end s", "most memory MB",
+        "frames with a face", "",
+    ]  # fmt: skip
+    title = (
+        "Recordings of {width}x{height} at {rate_hz} Hz, H.264 of {megabits_per_s:.2f} Mbit/s"
+    ).format(**found)
+    where = "" if found["device"] == "cpu" else f", on {found['device']}"
+    return _titled(title + where, head, rows)
+
+
+def _ratio(entry: dict[str, Any]) -> str:
+    for name, told in (
+        ("times_as_fast", "{} times as fast as one"), ("times_as_long", "{} times as long"),
+    ):  # fmt: skip
+        if name in entry:
+            ratio = entry[name]
+            return told.format(
+                f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['greatest']:.2f})"
+            )
+    return ""
+
+
+def _spread(summary: dict[str, float], form: str) -> str:
+    return "{} ({} to {})".format(*(format(summary[n], form) for n in ("median", "min", "max")))
 
 
 def _listed(counts: dict[str, int], form: str) -> str:

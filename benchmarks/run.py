@@ -14,6 +14,7 @@ to the terminal; `python -m benchmarks.report` writes the same tables into docs/
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ from benchmarks import (
     pipeline_rounds,
     reaction_node,
     scaling,
+    sessions,
     valence_network,
 )
 from benchmarks.children import ChildError
@@ -41,7 +43,7 @@ from emotion_perception.pipeline import BASE_MODEL
 from emotion_perception.valence.checkpoint import load_checkpoint
 
 FORMAT = 2
-PARTS = ("pipeline", "peers", "scaling", "limits", "network", "node")
+PARTS = ("pipeline", "peers", "scaling", "limits", "network", "node", "sessions")
 RESULTS = Path(__file__).absolute().parent / "results"
 USUAL = {"passes": 4, "sessions": 3, "seconds": 10.0, "cores": 2}
 QUIET_LOAD = 0.5  # load average below which the machine counts as idle
@@ -61,7 +63,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clip", type=Path, help="recording to use instead of the demo clip")
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu",
-        help="of pipeline, torch peers, scaling and network; node and limits stay on the CPU",
+        help="of pipeline, torch peers, scaling, network and sessions; the rest stays on the CPU",
     )  # fmt: skip
     parser.add_argument("--passes", type=int, help="how often each frame is judged")
     parser.add_argument("--sessions", type=int, help="how often the node is started")
@@ -125,7 +127,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
                 if obstacle
                 else valence_network.measure(rounds, runs, chosen.device)
             )
-        if "pipeline" in chosen.only or "peers" in chosen.only:
+        # Peers of what is asked for; of the pipeline, where it is neither.
+        if "pipeline" in chosen.only or ("peers" in chosen.only and "sessions" not in chosen.only):
             contenders = pipeline_rounds.OURS
             if "peers" in chosen.only:
                 contenders += pipeline_rounds.PEERS
@@ -140,6 +143,10 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             result["limits"] = measure_limits(frames_file, chosen)
         if "node" in chosen.only:
             result["node"] = measure_node(frames_file, chosen)
+        if "sessions" in chosen.only:
+            result["sessions"] = (
+                {"error": obstacle} if obstacle else measure_sessions(frames_file, chosen)
+            )
     result["machine"]["share_of_others"] = others.share()
     os.sched_setaffinity(0, before)
     result["targets"] = targets(result)
@@ -153,6 +160,22 @@ def measure_scaling(chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.quick:
         curves, passes, length = scaling.QUICK, 1, 12
     return scaling.measure(curves, passes, length, chosen.device, say)
+
+
+def measure_sessions(frames_file: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Measure how fast recordings are judged, or say why not."""
+    for needed in ("av", "pyarrow"):
+        if importlib.util.find_spec(needed) is None:
+            reason = f"no {needed} here: pip install 'emotion_perception[sessions]'"
+            say(f"recordings are not measured: {reason}")
+            return {"error": reason}
+    contenders = sessions.OURS
+    if "peers" in chosen.only:
+        contenders += sessions.PEERS
+    seconds, passes = sessions.SECONDS, chosen.passes
+    if chosen.quick:
+        seconds, passes = sessions.QUICK_SECONDS, 1
+    return sessions.measure(contenders, frames_file, seconds, passes, chosen.device, say)
 
 
 def measure_limits(frames_file: Path, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -186,6 +209,7 @@ def targets(result: dict[str, Any]) -> list[dict[str, Any]]:
             *_pipeline_targets(result.get("pipeline", [])),
             *_scaling_targets(result.get("scaling", {})),
             *found,
+            *_session_targets(result.get("sessions", {})),
         ]
     return [
         {
@@ -226,6 +250,25 @@ def _scaling_targets(curves: dict[str, Any]) -> list[Target]:
     }
     if 1 in means and 10 in means:
         found.append(("ten faces, times as long as one", "at most", 3, means[10] / means[1]))
+    return found
+
+
+def _session_targets(measured: dict[str, Any]) -> list[Target]:
+    found: list[Target] = []
+    entries = [
+        entry for entry in measured.get("contenders", ())
+        if "error" not in entry and not entry["peer"]
+    ]  # fmt: skip
+    for entry in entries:
+        if entry["recordings"] == 1:
+            times = entry["times_real_time"]["median"]
+            found.append(("a recording, times real time", "at least", 15, times))
+        if "times_as_fast" in entry:
+            times = entry["times_as_fast"]["median"]
+            found.append(("recordings in two processes, times one", "at least", 1.7, times))
+    if entries:
+        most = max(entry["peak_mb"]["max"] for entry in entries)
+        found.append(("a recording's process, most memory, MB", "at most", 500, most))
     return found
 
 

@@ -38,7 +38,7 @@ def _python(arguments, told, variables):
 @pytest.fixture(scope="module")
 def result_file(tmp_path_factory):
     output = tmp_path_factory.mktemp("bench") / "new folder" / "result.json"
-    parts = ["pipeline", "scaling", "limits", "network"]
+    parts = ["pipeline", "scaling", "limits", "network", "sessions"]
     bench("benchmarks.run", "--quick", "--only", *parts, "--output", str(output))
     return output
 
@@ -50,7 +50,8 @@ def result(result_file):
 
 def test_says_what_was_measured_on_what(result):
     assert result["quick"]
-    assert result["command"] == 'make bench ARGS="--only pipeline scaling limits network --quick"'
+    parts = "pipeline scaling limits network sessions"
+    assert result["command"] == f'make bench ARGS="--only {parts} --quick"'
     assert result["model_id"].startswith("valence-base-")
     assert set(result["source"]) == {"commit", "changed", "date"}
     machine = result["machine"]
@@ -109,6 +110,17 @@ def _measured(**changes):
     ]
     faces = [{"faces": n, "ms": {"mean": ms}} for n, ms in ((1, 2.0), (10, 6.0))]
     size = {"width": 640, "height": 480, "ms": {}, "search_ms": {"mean": 8.0}}
+    recordings = [
+        {
+            "recordings": 1,
+            "times_real_time": {"median": 15.0},
+            "peak_mb": {"max": 1},
+            "peer": False,
+        },
+        {"recordings": 4, "times_as_fast": {"median": 1.7}, "peak_mb": {"max": 500}, "peer": False},
+        {"recordings": 1, "times_real_time": {"median": 1}, "peak_mb": {"max": 900}, "peer": True},
+        {"recordings": 4, "error": "it was killed", "peer": False},
+    ]
     node = {
         "latency_ms": {"median": 8.0, "p99": 25.0}, "processor_share": {"median": 0.2},
         "rss_mb": {"median": 250.0}, "start_s": {"median": 1.5},
@@ -117,7 +129,7 @@ def _measured(**changes):
         "device": "cpu", "pipeline": [ours, slower, *peers],
         "scaling": {"faces": faces, "sizes": [size]},
         "node": {"node": node, "echo": {"latency_ms": {"median": 3.0, "p99": 10.0}}},
-        **changes,
+        "sessions": {"contenders": recordings}, **changes,
     }  # fmt: skip
 
 
@@ -126,7 +138,7 @@ def test_all_targets_are_met_at_their_limits():
         bench_code("import json, sys; from benchmarks.run import targets; "
                    "print(json.dumps(targets(json.load(sys.stdin))))", json.dumps(_measured()))
     )  # fmt: skip
-    assert len(found) == 10
+    assert len(found) == 13
     assert all(target["met"] for target in found), found
 
 
@@ -135,6 +147,8 @@ def test_all_targets_are_met_at_their_limits():
     pytest.param({"node": {"error": "rclpy is not installed"}}, id="no ROS"),
     pytest.param({"scaling": {"error": "no CUDA device"}}, id="no GPU"),
     pytest.param({"pipeline": [{"error": "no CUDA device", "peer": False}]}, id="no pipeline"),
+    pytest.param({"sessions": {"contenders": [{"error": "killed", "peer": False}]}}, id="no table"),
+    pytest.param({"sessions": {"error": "PyAV is not installed"}}, id="no PyAV"),
 ])  # fmt: skip
 def test_targets_of_what_was_not_measured_are_left_out(result):
     code = (
@@ -158,6 +172,86 @@ def test_curves_find_as_many_faces_as_there_are(result):
         assert entry["search_ms"]["count"] > 0
         assert 0 < entry["ms"]["min"] <= entry["ms"]["p99"]
         assert entry["rss_mb"] > 0
+
+
+def test_recordings_are_judged_whole_in_processes_of_their_own(result):
+    pytest.importorskip("av", reason="videos are written and read with it")
+    pytest.importorskip("pyarrow", reason="tables are written with it")
+    sessions = result["sessions"]
+    assert (sessions["width"], sessions["height"], sessions["rate_hz"]) == (640, 480, 30)
+    assert sessions["megabits_per_s"] > 0.1
+    one, in_turn, at_once = sessions["contenders"]
+    kinds = [(e["threads"], e["jobs"], e["recordings"]) for e in (one, in_turn, at_once)]
+    assert kinds == [(2, 1, 1), (1, 1, 4), (1, 2, 4)]
+    for entry in (one, in_turn, at_once):
+        assert "error" not in entry
+        assert entry["frames"] == entry["recordings"] * round(30 * sessions["seconds"])
+        assert entry["frames_with_faces"] == entry["frames"]
+        assert entry["seconds"] == pytest.approx(entry["recordings"] * sessions["seconds"])
+        assert entry["whole_s"]["count"] == len(entry["samples_ms"]) == 1
+        assert 0 < entry["judging_s"]["median"] <= entry["whole_s"]["median"]
+        times = entry["seconds"] / entry["judging_s"]["median"]
+        assert entry["times_real_time"]["median"] == pytest.approx(times, rel=0.01)
+        assert entry["peak_mb"]["max"] > 50
+    assert at_once["times_as_fast"]["median"] == pytest.approx(
+        in_turn["samples_ms"][0] / at_once["samples_ms"][0], rel=0.02
+    )
+
+
+def test_a_recording_is_real_video_of_any_length(tmp_path):
+    av = pytest.importorskip("av", reason="recordings are written with it")
+    bench_code(
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from benchmarks.session_films import encode, repeat\n"
+        "folder = Path(sys.stdin.read())\n"
+        "frames = np.zeros((5, 49, 65, 3), np.uint8)\n"
+        "frames += np.arange(0, 250, 50, np.uint8)[:, None, None, None]\n"
+        "repeat(encode(folder / 'short.mp4', frames), folder / 'long.mp4', 0.7)", str(tmp_path),
+    )  # fmt: skip
+    with av.open(str(tmp_path / "long.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", 30)
+        frames = list(container.decode(stream))
+    assert [round(30 * frame.time) for frame in frames] == list(range(24))  # 3 times 8 frames
+    assert (frames[0].width, frames[0].height) == (64, 48)
+    light = [frame.to_ndarray(format="gray").mean() / 50 for frame in frames]
+    assert light == pytest.approx(3 * [0, 1, 2, 3, 4, 3, 2, 1], abs=0.2)
+
+
+def test_cost_of_a_command_counts_the_processes_that_it_starts(tmp_path):
+    child = "held = bytearray(b'x') * 100_000_000; import time; time.sleep(0.4)"
+    code = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print('told')"
+    )
+    found = bench_code(
+        "import os, sys; from pathlib import Path\n"
+        "from benchmarks.children import ChildError\n"
+        "from benchmarks.processes import run\n"
+        "cost = run([sys.executable, '-c', sys.stdin.read()], os.environ, Path('/'), 60)\n"
+        "print(cost.told.strip(), cost.wall_s > 0.4, cost.peak_mb > 100)\n"
+        "failing = ('raise OSError(\"no room\")', 60), ('import time; time.sleep(60)', 1)\n"
+        "for code, limit in failing:\n"
+        "    try: run([sys.executable, '-c', code], os.environ, Path('/'), limit)\n"
+        "    except ChildError as error: print(error)\n", code,
+    ).splitlines()  # fmt: skip
+    assert found[0] == "told True True"
+    assert "no room" in found[1]
+    assert "not done within 1 s" in found[2]
+
+
+def test_a_long_recording_goes_on_after_a_kill(tmp_path):
+    pytest.importorskip("av", reason="videos are written and read with it")
+    pytest.importorskip("pyarrow", reason="tables are written with it")
+    output = tmp_path / "result.json"
+    bench("benchmarks.long_session", "--hours", "0.0125", "--output", str(output))
+    result = json.loads(output.read_text())
+    assert result["frames"] >= 0.0125 * 3600 * 30
+    assert result["same_bytes"]
+    assert result["killed"]["parts_before"] >= 1
+    assert 0 < result["killed"]["next_part_after_s"] <= result["killed"]["rest_s"]
+    for run in ("undisturbed", "killed"):
+        memory = result[run]["memory"]
+        assert memory["peak_mb"] >= max(memory["readings_mb"]) > 50
 
 
 def test_ten_faces_are_found_in_a_crowd(tmp_path):
@@ -194,17 +288,19 @@ def test_work_is_counted_from_the_graphs(result):
 
 def test_without_a_gpu_it_says_so_and_does_not_fail(tmp_path):
     output, page = tmp_path / "result.json", tmp_path / "page.md"
-    out = bench("benchmarks.run", "--quick", "--device", "cuda", "--only", "pipeline", "scaling",
-                "network", "--output", str(output), CUDA_VISIBLE_DEVICES="")  # fmt: skip
+    parts = ("pipeline", "scaling", "network", "sessions")
+    out = bench("benchmarks.run", "--quick", "--device", "cuda", "--only", *parts,
+                "--output", str(output), CUDA_VISIBLE_DEVICES="")  # fmt: skip
     result = json.loads(output.read_text())
     assert "no CUDA device" in out
     assert result["command"].endswith('--device cuda --quick"')
     assert "no CUDA device" in result["scaling"]["error"]
     assert "no CUDA device" in result["network"]["error"]
+    assert "no CUDA device" in result["sessions"]["error"]
     assert all("no CUDA device" in entry["error"] for entry in result["pipeline"])
     page.write_text("<!-- figures -->\n<!-- /figures -->\n")
     bench("benchmarks.report", str(output), str(page))
-    assert page.read_text().count("not measured: no CUDA device") >= 4
+    assert page.read_text().count("not measured: no CUDA device") >= 5
     assert not (tmp_path / "images").exists()
 
 
@@ -218,8 +314,16 @@ def test_peers_are_installed_and_run(tmp_path):
     if missing:
         pytest.skip(f"not installed by `make bench`: {missing.split()}")
     output = tmp_path / "result.json"
-    bench("benchmarks.run", "--quick", "--only", "peers", "--output", str(output))
-    entries = json.loads(output.read_text())["pipeline"]
+    parts = ("pipeline", "peers", "sessions")
+    bench("benchmarks.run", "--quick", "--only", *parts, "--output", str(output))
+    result = json.loads(output.read_text())
+    videos = [entry for entry in result["sessions"]["contenders"] if entry["peer"]]
+    assert len(videos) == 2
+    for entry in videos:
+        assert "error" not in entry, entry
+        assert entry["frames_with_faces"] >= 0.9 * entry["frames"]
+        assert "median" in entry["times_as_long"]
+    entries = result["pipeline"]
     names = {entry["name"] for entry in entries if entry["peer"]}
     assert len(names) == 4
     for entry in entries:
@@ -238,6 +342,7 @@ def test_report_goes_between_the_markers(result_file, tmp_path):
     assert "old" not in text
     for title in ("Frame to reaction", "Faces, pixels, cameras", "Work, counted", "Limits"):
         assert text.count(f"### {title}\n") == 1
+    assert text.count("### Recordings of 640x480 at 30 Hz, H.264 of ") == 1
     assert "(images/performance.png)" in text
     assert (tmp_path / "images" / "performance.png").read_bytes().startswith(b"\x89PNG")
     assert "the figures mean nothing" in text

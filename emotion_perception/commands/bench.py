@@ -14,8 +14,8 @@ def bench(
     only: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer reads the annotation on Python 3.10
         typer.Option(
-            help="Part to measure: pipeline, peers, scaling, limits, network or node; repeat it "
-            "for several. Default: all.",
+            help="Part to measure: pipeline, peers, scaling, limits, network, node or sessions; "
+            "repeat it for several. Default: all.",
             show_default=False,
         ),
     ] = None,
