@@ -124,6 +124,7 @@ def predict(
     tasks = [Task(entry, options, replace, csv, mcap) for entry in entries]
     if preview:
         _preview(tasks[0])
+        tasks = [Task(entries[0], options, False, csv, mcap)]  # its table is made
     with _Bars(tasks) as bars:
         try:
             results = run_all(

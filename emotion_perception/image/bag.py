@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
 from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
 BAD_IMAGES_SHOWN = 3
+
+_JUMPED: Final = "its time stamps jump back"
+_JUMP_NS: Final = 10**9  # by which a stamp may be early without a word
+_LEAST_NS: Final = 10**6
 
 _DECODERS: dict[str, Callable[[Any], NDArray[uint8]]] = {
     "sensor_msgs/msg/Image": decode_image,
@@ -39,7 +43,8 @@ def open_bag(
     """Open the images of one topic.
 
     Frames are timed by their header's stamp, where it has one, else by when they were recorded.
-    Images that cannot be decoded are logged and left out.
+    Where stamps jump back, as when a simulation or a looped bag began anew, time goes on. Images
+    that cannot be decoded are logged and left out.
 
     Args:
         path: of the bag.
@@ -84,11 +89,11 @@ def open_bag(
             frame_count=sum(connection.msgcount for connection in connections),
             _release=stack.close,
         )
-        frames = _frames(reader, connections, source, every)
+        frames = _frames(reader, connections, source, every, _Clock())
         first = next(frames, None)
         if first is not None and after is not None:
             source.unreadable.clear()
-            frames = _frames(reader, connections, source, every, after)
+            frames = _frames(reader, connections, source, every, _Clock(), after)
             first = next(frames, None)
             if first is None:
                 return source
@@ -116,10 +121,10 @@ def _choose(path: Path, topics: dict[str, str], wanted: str | None) -> str:
 
 
 def _frames(
-    reader: Any, connections: list[Any], source: FrameSource, every: int,
+    reader: Any, connections: list[Any], source: FrameSource, every: int, clock: _Clock,
     after: Frame | None = None,
 ) -> Iterator[Frame]:  # fmt: skip
-    last, bad = -1.0 if after is None else after.time, 0
+    bad = 0
     messages = reader.messages(connections=connections)
     index = -1
     while True:
@@ -130,7 +135,15 @@ def _frames(
         except Exception as error:
             raise SourceError(f"{source.name}: truncated or corrupt, {_line(error)}") from None
         index += 1
-        if index % every or (after is not None and index <= after.index):
+        if index % every:
+            continue
+        stamp = _stamp(raw)
+        nanoseconds = clock.read(stamp, recorded)
+        if clock.jumped and _JUMPED not in source.notes:
+            source.notes.append(_JUMPED)
+        if after is not None and index <= after.index:
+            if index == after.index:
+                clock.zero = nanoseconds - round(after.time * 1e9)
             continue
         try:
             message = reader.deserialize(raw, connection.msgtype)
@@ -140,18 +153,51 @@ def _frames(
             what = str(error) if isinstance(error, ImageError) else _line(error)
             if bad <= BAD_IMAGES_SHOWN:
                 _log.warning("%s: image %d left out: %s", source.name, index, what)
-            seconds = recorded * 1e-9 - (source.origin or recorded * 1e-9)
-            note_unreadable(source.unreadable, max(seconds, 0.0), what)
+            seconds = 0.0 if clock.zero is None else (nanoseconds - clock.zero) / 1e9
+            note_unreadable(source.unreadable, seconds, what)
             continue
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        seconds = stamp if stamp > 0 else recorded * 1e-9
+        if clock.zero is None:
+            clock.zero = nanoseconds
         if source.origin is None:
-            source.origin = seconds
-        # Clocks are set back; time goes on.
-        last = max(seconds - source.origin, last + 1e-3) if last >= 0 else 0.0
-        yield Frame(index, last, image)
+            source.origin = (stamp or recorded) * 1e-9
+        yield Frame(index, (nanoseconds - clock.zero) / 1e9, image)
     if bad > BAD_IMAGES_SHOWN:
         _log.warning("%s: %d images left out in all", source.name, bad)
+
+
+class _Clock:
+    """Makes of the stamps of messages, nanoseconds, a time that rises strictly."""
+
+    def __init__(self) -> None:
+        self.zero: int | None = None  # the time of the first frame
+        self.jumped = False
+        self._last = self._recorded = 0
+        self._shift: int | None = None
+
+    def read(self, stamp: int, recorded: int) -> int:
+        """Return the time of the next message; a stamp of 0 is none."""
+        going_on = self._last + max(recorded - self._recorded, _LEAST_NS)
+        now = going_on if not stamp or self._shift is None else stamp + self._shift
+        if now <= self._last - _JUMP_NS:
+            self.jumped = True
+            now = going_on
+            self._shift = now - stamp
+        elif stamp and self._shift is None:
+            self._shift = now - stamp
+        # A driver with several threads may exchange two.
+        self._last, self._recorded = max(now, self._last + _LEAST_NS), recorded
+        return self._last
+
+
+def _stamp(raw: Any) -> int:
+    """Return the stamp of a message's header, nanoseconds; 0 for none, or one that is damaged."""
+    if len(raw) < 12:  # how bytes are laid out, seconds, nanoseconds
+        return 0
+    order: Literal["little", "big"] = "little" if raw[1] & 1 else "big"
+    seconds = int.from_bytes(raw[4:8], order, signed=True)
+    nanoseconds = int.from_bytes(raw[8:12], order)
+    good = seconds >= 0 and nanoseconds < 10**9
+    return seconds * 10**9 + nanoseconds if good else 0
 
 
 def note_unreadable(parts: list[Unreadable], seconds: float, why: str) -> None:

@@ -86,6 +86,8 @@ class FrameSource:
             that is unknown.
         started: when it was recorded, ISO 8601, or empty.
         notes: anything else worth knowing of the recording.
+        exact: whether the frames so far can surely be found again by their times; not behind
+            damage, nor where time stamps jumped back, nor in MPEG streams, where they yet may.
     """
 
     name: str
@@ -99,6 +101,7 @@ class FrameSource:
     origin: float | None = None
     started: str = ""
     notes: list[str] = field(default_factory=list)
+    exact: bool = True
     _release: Callable[[], None] | None = field(default=None, repr=False)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _COMPLETE: Final = 0.9  # below this share of its stated length a video is truncated
+_HELD: Final = 8  # frames between two that refer to no later one
+_JUMP_S: Final = 1.0  # by which a time stamp may be early without a word
+_NO: Final = np.empty((0, 0, 3), np.uint8)
 _TURNS: Final = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE, -90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180,
     -180: cv2.ROTATE_180,
@@ -35,7 +39,7 @@ _TURNS: Final = {
 
 def open_video(
     path: Path, *, every: int = 1, after: Frame | None = None, threads: int = 2,
-    max_side: int | None = None,
+    max_side: int | None = None, seek: bool = True,
 ) -> FrameSource:  # fmt: skip
     """Open a video file.
 
@@ -46,6 +50,8 @@ def open_video(
             be what it was when that frame was told.
         threads: that decode.
         max_side: larger frames are shrunk to this longer side, pixels; see `Frame.scale`.
+        seek: whether that frame may be looked for by its time, see `FrameSource.exact`; else all
+            before it is decoded again.
 
     Returns:
         A source that skips what is damaged and lists it in ``unreadable``; times are those of the
@@ -63,7 +69,7 @@ def open_video(
         ) from None
     _check_file(path)
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # we tell what went wrong ourselves
-    reader = _Reader(path, every, max(1, threads), max_side)
+    reader = _Reader(path, every, max(1, threads), max_side, seek)
     try:
         if after is None:
             if next(reader.frames(None), None) is None:
@@ -79,8 +85,11 @@ def open_video(
 class _Reader:
     """Frames of one opened file; see open_video."""
 
-    def __init__(self, path: Path, every: int, threads: int, max_side: int | None) -> None:
+    def __init__(
+        self, path: Path, every: int, threads: int, max_side: int | None, seek: bool
+    ) -> None:
         self._path = path
+        self._seek = seek
         self._threads = threads
         self._every = every
         self._max_side = max_side
@@ -92,6 +101,7 @@ class _Reader:
             fps=_rate(self._stream),
             frame_count=self._stream.frames or None,
             started=_started(self._container),
+            exact=not _may_repeat(self._container),
             _release=self.close,
         )
         self._step = 1 / (self.source.fps or 30.0)
@@ -111,7 +121,8 @@ class _Reader:
         import av
 
         try:
-            container = av.open(str(self._path), metadata_errors="ignore")
+            # The scheme keeps "14:30.mp4" from being one.
+            container = av.open(f"file:{self._path}", metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self._path}: not a readable video, {_line(error)}") from None
         try:
@@ -126,14 +137,22 @@ class _Reader:
     def frames(self, after: Frame | None) -> Iterator[Frame]:
         """Yield the frames that are told, after one of them if there is one."""
         self.source.unreadable.clear()
-        decoded = self._decoded()
         index, seconds = -1, -self._step
         bad, why = 0, ""
-        if after is not None:
-            decoded, index, seconds = self._sought(after)
-        for frame, problem in decoded:
+        told, told_at = (-1, -self._step) if after is None else (after.index, after.time)
+        sought = None if after is None else self._sought(after)
+        if after is not None and sought is not None:
+            index, seconds = after.index, after.time
+        for frame, problem in self._checked(sought or self._decoded()):
             index += 1
             if frame is None:
+                if self._threads > 1:
+                    # What several threads make of damage is not always the same.
+                    self._threads, self._seek = 1, False
+                    self.reopen()
+                    yield from self.frames(Frame(max(told, index - 1), max(told_at, seconds), _NO))
+                    return
+                self.source.exact = False
                 bad, why = bad + 1, problem
                 continue
             before, seconds = seconds, self._time(frame, seconds)
@@ -143,13 +162,14 @@ class _Reader:
                 index += lost - bad
                 self._note(Unreadable(max(before, 0.0), max(seconds, 0.0), lost, why))
                 bad = 0
+            if index <= told or seconds <= told_at:
+                self.source.unreadable.clear()  # told already
+                continue
             if index % self._every:
                 continue
             yield Frame(index, seconds, *self._image(frame))
-        if bad:
-            self._note(Unreadable(max(seconds, 0.0), self._length(seconds), bad, why))
-        elif index >= 0:
-            self._check_end(index + 1, seconds)
+        if index >= 0 or bad:
+            self._check_end(index + 1, seconds, bad, why)
 
     def _decoded(self) -> Iterator[tuple[VideoFrame | None, str]]:
         """Yield frames in the order of time; None and why for one that cannot be read."""
@@ -175,8 +195,11 @@ class _Reader:
                     yield None, "damaged frames"
                     continue
                 _check_size(self.source.name, frame)
+                if combed is not None and not combed.fits(frame):
+                    yield from ((whole, "") for whole in combed.add(None))
+                    combed = _Deinterlacer(self._stream, frame)
                 if combed is None and frame.interlaced_frame:
-                    combed = _Deinterlacer(self._stream)
+                    combed = _Deinterlacer(self._stream, frame)
                     self._remark("interlaced: the combs were taken out")
                 if combed is None:
                     yield frame, ""
@@ -185,14 +208,32 @@ class _Reader:
         if combed is not None:
             yield from ((whole, "") for whole in combed.add(None))
 
-    def _sought(self, after: Frame) -> tuple[Iterator[tuple[VideoFrame | None, str]], int, float]:
-        """Go to just behind a frame: by the file's index if that leads there, else by reading."""
+    def _checked(
+        self, decoded: Iterator[tuple[VideoFrame | None, str]]
+    ) -> Iterator[tuple[VideoFrame | None, str]]:
+        """With several threads, hold back frames that refer to a later one until that is whole."""
+        if self._threads == 1 or not self._stream.codec_context.has_b_frames:
+            yield from decoded
+            return
+        held: deque[tuple[VideoFrame | None, str]] = deque()
+        for item in decoded:
+            if item[0] is None:
+                yield item
+                return
+            held.append(item)
+            if len(held) > _HELD:
+                yield held.popleft()
+        yield from held
+
+    def _sought(self, after: Frame) -> Iterator[tuple[VideoFrame | None, str]] | None:
+        """Go to just behind a frame by the file's index; None, at the start, if that fails."""
+        if not self._seek:
+            return None
         first = next((frame for frame, _ in self._decoded() if frame is not None), None)
         if first is None:
             raise SourceError(f"{self.source.name}: a video without one readable frame")
         self._time(first, -self._step)
-        exact = first.time is not None and not first.interlaced_frame
-        if exact:
+        if first.time is not None and not first.interlaced_frame:
             wanted = (self._origin or 0.0) + after.time
             # A second before it, so that the frame itself is whole whatever it refers to.
             decoded = self._decoded_from(wanted - 1.0)
@@ -203,16 +244,9 @@ class _Reader:
                 if seconds > after.time + 1e-6:
                     break  # the index led too far
                 if seconds > after.time - 1e-6:
-                    return decoded, after.index, after.time
+                    return decoded
         self.reopen()
-        decoded = self._decoded()
-        index, seconds = -1, -self._step
-        while index < after.index:
-            frame, _ = next(decoded, (None, "end"))
-            index += 1
-            if frame is not None:
-                seconds = self._time(frame, seconds)
-        return decoded, index, seconds
+        return None
 
     def _decoded_from(self, seconds: float) -> Iterator[tuple[VideoFrame | None, str]]:
         """Seek to a frame that is whole, at or before a time of the file, and decode from there."""
@@ -234,13 +268,18 @@ class _Reader:
         if self._origin is None:
             self._origin = 0.0 if math.isnan(stamp) else stamp
         seconds = stamp - self._origin
+        if seconds <= before:
+            self.source.exact = False
+            if seconds < before - _JUMP_S:
+                self._remark("its time stamps jump back")
         return seconds if seconds > before else before + self._step
 
     def _image(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], float]:
         """Return the upright image, uint8 BGR (H, W, 3), and what it was shrunk by."""
         turn = _TURNS.get(frame.rotation)
         width, height = frame.width, frame.height
-        self.source.size = (height, width) if abs(frame.rotation) == 90 else (width, height)
+        if self.source.size == (0, 0):  # it may change later on
+            self.source.size = (height, width) if abs(frame.rotation) == 90 else (width, height)
         scale = min(1.0, (self._max_side or max(width, height)) / max(width, height))
         if self._reformatter is None:
             from av.video.reformatter import VideoReformatter
@@ -263,38 +302,55 @@ class _Reader:
         self.source.unreadable.append(part)
 
     def _length(self, otherwise: float) -> float:
-        """Return how long the file says it is, seconds."""
+        """Return how long the file says its video is, seconds from the first frame."""
         import av
 
-        if self._stream.duration and self._stream.time_base:
-            return max(float(self._stream.duration * self._stream.time_base), otherwise)
-        if self._container.duration:
-            return max(self._container.duration / av.time_base, otherwise)
-        return otherwise
+        base, stream, container = self._stream.time_base, self._stream, self._container
+        if container.format.name == "avi" and stream.frames:
+            return max(stream.frames * self._step, otherwise)  # its duration is a guess
+        if stream.duration and base:
+            end = float((stream.duration + (stream.start_time or 0)) * base)
+        elif told := _seconds(stream.metadata.get("DURATION", "")):
+            end = told  # Matroska's; its container's is that of the sound, if that is longer
+        elif container.duration:
+            end = (container.duration + (container.start_time or 0)) / av.time_base
+        else:
+            return otherwise
+        return max(end - (self._origin or 0.0), otherwise)
 
-    def _check_end(self, count: int, seconds: float) -> None:
-        """Note that the end is missing, if both length and number of frames say so."""
+    def _check_end(self, count: int, seconds: float, bad: int, why: str) -> None:
+        """Note what is missing at the end: what was damaged, or if length and number say so."""
         expected = self.source.frame_count
         length = self._length(seconds)
-        few = expected is None or count < _COMPLETE * expected
+        few = expected is None or count - bad < _COMPLETE * expected
         if few and seconds + self._step < _COMPLETE * length:
-            missing = -1 if expected is None else expected - count
-            self._note(Unreadable(seconds, length, missing, "truncated: the end is missing"))
+            missing = -1 if expected is None else expected - count + bad
+            why = why if bad else "truncated: the end is missing"
+            self._note(Unreadable(max(seconds, 0.0), length, missing, why))
+        elif bad:
+            self._note(Unreadable(max(seconds, 0.0), length, bad, why))
 
 
 class _Deinterlacer:
     """FFmpeg's bwdif, which makes one whole frame of two half ones."""
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, frame: VideoFrame) -> None:
         from av.filter import Graph
 
+        self._kind = _kind(frame)
         self._graph = Graph()
-        source = self._graph.add_buffer(template=stream)
+        source = self._graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=stream.time_base
+        )
         weave = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
         sink = self._graph.add("buffersink")
         source.link_to(weave)
         weave.link_to(sink)
         self._graph.configure()
+
+    def fits(self, frame: VideoFrame) -> bool:
+        """Whether a frame is of the size and format of those before it."""
+        return _kind(frame) == self._kind
 
     def add(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
         """Yield what is ready after one more frame; None is the end."""
@@ -307,6 +363,10 @@ class _Deinterlacer:
             except (BlockingIOError, av.EOFError):
                 return
             yield whole
+
+
+def _kind(frame: VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
 
 
 def _check_file(path: Path) -> None:
@@ -345,11 +405,28 @@ def _check_size(name: str, frame: VideoFrame) -> None:
         )
 
 
+def _may_repeat(container: InputContainer) -> bool:
+    """Whether the same time stamp may come again, as in MPEG streams that were put together."""
+    from av.format import Flags
+
+    return Flags.ts_discont in Flags(container.format.flags)
+
+
 def _rate(stream: VideoStream) -> float | None:
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= 1000:
             return float(rate)
     return None
+
+
+def _seconds(told: str) -> float:
+    """Return the seconds of a text such as 00:01:02.500000000; 0 for any other."""
+    try:
+        hours, minutes, seconds = map(float, told.split(":"))
+    except ValueError:
+        return 0.0
+    total = 3600 * hours + 60 * minutes + seconds
+    return total if math.isfinite(total) else 0.0
 
 
 def _started(container: InputContainer) -> str:

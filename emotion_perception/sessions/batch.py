@@ -178,10 +178,19 @@ def _begin(told: Any) -> None:
     """Set a worker up."""
     global _told
     _told = told
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(ImportError):
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+
+
+def _end_with_parent() -> None:
+    """End this worker when whoever started it was killed: nobody would take its answer."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _in_worker(work: Work, number: int, task: Any) -> tuple[Any, str, bool]:

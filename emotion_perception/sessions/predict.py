@@ -7,6 +7,7 @@ the last whole part and gets the same table, byte for byte, as without the stop.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def predict(
 
     Raises:
         SourceError: the recording can't be read at all.
-        SessionError: the table exists and was made otherwise.
+        SessionError: the table exists and was made otherwise, or another run is making it.
         ModelError: a model is missing, damaged or does not fit.
         OSError: the table can't be written; what is done is kept for the next try.
         KeyboardInterrupt: Ctrl-C; what is done is kept for the next time.
@@ -145,7 +146,7 @@ def predict(
     pipeline.reset(ids=True)
     models = judged_by(pipeline, options)
     job = _job(recording, options, about, pipeline)
-    if table.exists() and not replace:
+    if table.is_dir() or (table.exists() and not replace):
         info = read_info(table)
         if info.job == job:
             return info
@@ -156,27 +157,31 @@ def predict(
     table.parent.mkdir(parents=True, exist_ok=True)
     parts = _Parts(table, job)
     writer = _Rows(models)
-    state = parts.resume()
-    try:
-        if state is not None:
-            thaw(pipeline, state["scene"])
-            writer.beside = unpack(state["beside"])
-    except StateError as error:
-        _log.warning("%s: begun anew, %s", parts.folder, error)
+    with parts.held():
+        state = parts.resume()
+        try:
+            if state is not None:
+                thaw(pipeline, state["scene"])
+                writer.beside = unpack(state["beside"])
+        except StateError as error:
+            _log.warning("%s: begun anew, %s", parts.folder, error)
+            parts.drop(0)
+            pipeline.reset(ids=True)
+            writer.beside = {}
+            state = None
+        if state is None or not state["done"]:
+            state = _judge(
+                recording, options, about, pipeline, parts, writer, state, progress, preview
+            )
+        info = SessionInfo(
+            **{
+                **state["info"], "notes": tuple(state["info"]["notes"]),
+                "unreadable": tuple(Unreadable(*part) for part in state["unreadable"]),
+            },
+            models=models, job=job, version=emotion_perception.__version__,
+        )  # fmt: skip
+        write_table(table, info, parts.tables())
         parts.clear()
-        pipeline.reset(ids=True)
-        state = None
-    if state is None or not state["done"]:
-        state = _judge(recording, options, about, pipeline, parts, writer, state, progress, preview)
-    info = SessionInfo(
-        **{
-            **state["info"], "notes": tuple(state["info"]["notes"]),
-            "unreadable": tuple(Unreadable(*part) for part in state["unreadable"]),
-        },
-        models=models, job=job, version=emotion_perception.__version__,
-    )  # fmt: skip
-    write_table(table, info, parts.tables())
-    parts.clear()
     return info
 
 
@@ -241,6 +246,7 @@ def _judge(
     with open_recording(
         recording, topic=options.topic, fps=options.fps, every=options.every, after=after,
         threads=options.threads, max_side=options.max_side,
+        seek=state is None or state.get("exact", True),
     ) as source:  # fmt: skip
         broken = ""
         last = after
@@ -261,6 +267,7 @@ def _judge(
             }  # fmt: skip
             return {
                 "index": last.index if last else -1, "time": seconds, "done": done, "info": info,
+                "exact": source.exact,
                 "unreadable": [[p.start, p.end, p.frames, p.why] for p in unreadable],
                 "scene": freeze(pipeline), "beside": pack(rows.beside),
             }  # fmt: skip
@@ -312,7 +319,7 @@ def _next(stream: Iterator[Frame | str], count: int) -> tuple[list[Frame], str]:
 def _about(recording: Path, source: FrameSource, about: About) -> dict[str, Any]:
     width, height = source.size
     return {
-        "recording": recording.name,
+        "recording": recording.name or recording.resolve().name,
         "session": about.session or session_name(recording),
         "participant": about.participant,
         "started": about.started or source.started,
@@ -325,7 +332,8 @@ def _about(recording: Path, source: FrameSource, about: About) -> dict[str, Any]
 
 def session_name(recording: Path) -> str:
     """Return what a session is called that nobody named: its file without the suffix."""
-    return recording.name if recording.is_dir() else recording.stem
+    # "." has no name.
+    return (recording.name or recording.resolve().name) if recording.is_dir() else recording.stem
 
 
 class _Rows:
@@ -410,8 +418,8 @@ class _Rows:
         told: dict[str, Any] = {
             "reaction": verdict.name.lower(), "reason": reason.name.lower(),
             "model_id": model.model_id,
-            "confidence": 0.0 if smooth is None else float(smooth.max()),
-            "valence": 0.0 if smooth is None else float(smooth[2] - smooth[0]),
+            "confidence": None if smooth is None else float(smooth.max()),
+            "valence": None if smooth is None else float(smooth[2] - smooth[0]),
         }  # fmt: skip
         for names, values in ((PROBABILITIES, smooth), (FRAME_PROBABILITIES, own)):
             if values is not None:
@@ -451,6 +459,42 @@ class _Parts:
         """Where they lie."""
         return self.table.with_name(f".{self.table.name}.parts")
 
+    @property
+    def _lock(self) -> Path:
+        return self.folder / "lock"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs away; the lock ends with its process, however that ends.
+
+        Raises:
+            SessionError: another run has it.
+        """
+        lock = self._locked()
+        try:
+            yield
+        except BaseException:
+            if not self.count:
+                self.clear()
+            raise
+        finally:
+            lock.close()
+
+    def _locked(self) -> BinaryIO:
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                lock = self._lock.open("ab")
+            except FileNotFoundError:  # whoever had it cleared all away just now
+                continue
+            if not _take(lock):
+                lock.close()
+                raise SessionError(f"{self.table}: another run is making it just now")
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), self._lock.stat()):
+                    return lock
+            lock.close()
+
     def resume(self) -> dict[str, Any] | None:
         """Return the state after the last whole part; None to begin at the start."""
         import pyarrow as pa
@@ -469,13 +513,16 @@ class _Parts:
                 break
             state = told
             self.count += 1
-        if state is None:
-            self.clear()
-            self.folder.mkdir(exist_ok=True)
-        for later in self.folder.glob("*"):
-            if later not in {self._path(index) for index in range(self.count)}:
-                later.unlink()
+        self.drop(self.count)
         return state
+
+    def drop(self, count: int) -> None:
+        """Throw all away but the first parts."""
+        self.count = count
+        kept = {self._lock, *map(self._path, range(count))}
+        for other in self.folder.iterdir():
+            if other not in kept:
+                other.unlink()
 
     def add(self, rows: pyarrow.Table, state: dict[str, Any]) -> None:
         """Write one more part; it is there whole or not at all."""
@@ -507,6 +554,21 @@ class _Parts:
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}{SUFFIX}"
+
+
+def _take(lock: BinaryIO) -> bool:
+    """Lock a file; whether nobody else had it. True where files cannot be locked."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network disks cannot
+        return True
+    return True
 
 
 def _job(recording: Path, options: PredictOptions, about: About, pipeline: ReactionPipeline) -> str:

@@ -40,6 +40,7 @@ VIDEO_SUFFIXES = frozenset(
 def open_recording(
     path: Path, *, topic: str | None = None, fps: float = 10.0, every: int = 1,
     after: Frame | None = None, threads: int = 2, max_side: int | None = None,
+    seek: bool = True,
 ) -> FrameSource:  # fmt: skip
     """Open a recording.
 
@@ -52,6 +53,7 @@ def open_recording(
         after: go on after this frame, of which only index and time count.
         threads: that decode a video.
         max_side: larger frames are shrunk to this longer side, pixels; see `Frame.scale`.
+        seek: whether that frame of a video may be looked for by its time, see `FrameSource.exact`.
 
     Raises:
         SourceError: one line that names it; nothing is there, or it can't be read.
@@ -66,7 +68,9 @@ def open_recording(
         source = open_source(path, fps=fps)
         source._frames = _wanted(source._frames, every, after)
     else:
-        return open_video(path, every=every, after=after, threads=threads, max_side=max_side)
+        return open_video(
+            path, every=every, after=after, threads=threads, max_side=max_side, seek=seek
+        )
     if max_side is not None:
         source._frames = _shrunk(source._frames, max_side)
     return source

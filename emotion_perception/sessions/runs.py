@@ -16,10 +16,11 @@ from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.sessions.batch import Result, Tell
 from emotion_perception.sessions.predict import PredictOptions, make_pipeline, predict
 from emotion_perception.sessions.sheet import Entry
-from emotion_perception.sessions.table import REACTIONS, read_info
+from emotion_perception.sessions.table import REACTIONS, SessionError, read_info
 from emotion_perception.valence.checkpoint import write_atomically
 
 _TELL_EVERY_S: Final = 0.25
+_CSV_HEAD: Final = b'"frame","time","face_id","is_partner",'
 _POINTS: Final = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 _pipelines: dict[PredictOptions, ReactionPipeline] = {}  # of this process; loading one takes time
@@ -82,6 +83,7 @@ class Summary:
 def judge_one(task: Task, tell: Tell) -> Summary:
     """Judge one recording and say in a line what came of it."""
     entry, options = task.entry, task.options
+    _check_beside(task)
     pipeline = _pipelines.get(options)
     if pipeline is None:
         pipeline = _pipelines[options] = make_pipeline(options)
@@ -99,12 +101,36 @@ def judge_one(task: Task, tell: Tell) -> Summary:
         progress=progress, pipeline=pipeline,
     )  # fmt: skip
     if task.csv:
-        write_csv(entry.table, entry.table.with_suffix(".csv"))
+        write_csv(entry.table, _beside(entry, ".csv"))
     if task.mcap:
         from emotion_perception.sessions.mcap import write_mcap
 
-        write_mcap(entry.recording, entry.table, entry.table.with_suffix(".mcap"), options)
+        write_mcap(entry.recording, entry.table, _beside(entry, ".mcap"), options)
     return summarise(entry.table)
+
+
+def _beside(entry: Entry, suffix: str) -> Path:
+    return entry.table.with_suffix(suffix)
+
+
+def _check_beside(task: Task) -> None:
+    """Refuse to write over a CSV or an MCAP that somebody else made, before the long work."""
+    for wanted, suffix in ((task.csv, ".csv"), (task.mcap, ".mcap")):
+        path = _beside(task.entry, suffix)
+        if wanted and path.exists() and not _ours(path):
+            raise SessionError(
+                f"{path}: exists and was not made by predict --{suffix[1:]};"
+                " rename it, or name another --output"
+            )
+
+
+def _ours(path: Path) -> bool:
+    if path.suffix == ".csv":
+        with path.open("rb") as stream:
+            return stream.read(len(_CSV_HEAD)) == _CSV_HEAD
+    from emotion_perception.sessions.mcap import is_ours
+
+    return is_ours(path)
 
 
 def summarise(table: Path) -> Summary:

@@ -31,6 +31,7 @@ def write_bag(path, topics, *, plugin="MCAP", compress=False, stamped=True):
         path: of the bag.
         topics: name to frames; frames of a topic that ends in ``compressed`` become JPEG. An
             entry that is bytes becomes the data of a broken image.
+        stamped: whether headers have stamps, or which, seconds.
     """
     store = get_typestore(Stores.ROS2_JAZZY)
     types = store.types
@@ -44,9 +45,10 @@ def write_bag(path, topics, *, plugin="MCAP", compress=False, stamped=True):
             connection = writer.add_connection(topic, kind, typestore=store)
             for index, image in enumerate(images):
                 seconds = BEGIN + index if stamped else 0
-                header = types["std_msgs/msg/Header"](
-                    types["builtin_interfaces/msg/Time"](seconds, 0), "camera"
-                )
+                if isinstance(stamped, list):
+                    seconds = stamped[index]
+                time = types["builtin_interfaces/msg/Time"](int(seconds), round(seconds % 1 * 1e9))
+                header = types["std_msgs/msg/Header"](time, "camera")
                 if isinstance(image, bytes):
                     data = np.frombuffer(image, np.uint8)
                     message = types[kind](header, 480, 640, "bgr8", 0, 1920, data)
@@ -78,6 +80,27 @@ def test_raw_images(tmp_path, frames, plugin, stamped):
     assert [frame.time for frame in found] == pytest.approx([0, 1, 2, 3])
     for frame, image in zip(found, frames, strict=True):
         np.testing.assert_array_equal(frame.image, image)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "times"),
+    [
+        ([0, 7, 8, 9], [0, 1, 2, 3]),  # a simulation that begins at 0, which is no stamp
+        ([50, 51, 3, 4], [0, 1, 2, 3]),  # it began anew, or the bag was played again
+        ([50, 53, 0, 55], [0, 3, 4, 5]),
+        ([50, 51, 50.9, 52], [0, 1, 1.001, 2]),  # two that were exchanged
+        ([50, 50, 50, 50], [0, 0.001, 0.002, 0.003]),
+    ],
+)
+def test_stamps_that_jump(tmp_path, frames, stamps, times):
+    path = write_bag(tmp_path / "bag", {"/image": frames}, stamped=stamps)
+    source, found = read(path)
+    assert [frame.time for frame in found] == pytest.approx(times, abs=1e-6)
+    assert source.notes == (["its time stamps jump back"] if stamps[2] == 3 else [])
+    for frame in found:
+        with open_bag(path, after=frame) as rest:
+            expected = [(f.index, f.time) for f in found[frame.index + 1 :]]
+            assert [(f.index, f.time) for f in rest] == expected
 
 
 def test_jpeg_images_in_a_compressed_bag(tmp_path, frames):

@@ -1,6 +1,7 @@
 """Real files, made by FFmpeg through PyAV, and damaged by hand."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -184,6 +185,125 @@ def test_a_truncated_video_is_read_as_far_as_it_goes(tmp_path, share):
         last = source.unreadable[-1]
         assert "truncated" in last.why or last.why
         assert last.end == pytest.approx(12.0, abs=0.1)
+
+
+def test_damage_gives_the_same_frames_with_any_threads_and_after_a_stop(tmp_path):
+    """Threads race in what they make of a damaged frame, and of those that refer to it."""
+    path = write(tmp_path / "x.mkv", even(200), options={"g": "50", "bf": "2"}, size=(320, 240))
+    content = bytearray(path.read_bytes())
+    for share in (0.3, 0.6):
+        at = int(len(content) * share)
+        content[at : at + 400] = np.random.default_rng(0).bytes(400)
+    path.write_bytes(bytes(content))
+
+    def told(**options):
+        source, frames = read(path, **options)
+        assert source.unreadable
+        assert not source.exact
+        return [(f.index, f.time, f.image.tobytes()) for f in frames]
+
+    whole = told(threads=1)
+    assert told(threads=4) == whole
+    for index in (20, len(whole) // 2, len(whole) - 20):
+        mark = Frame(*whole[index][:2], np.empty((0, 0, 3), np.uint8))
+        with open_video(path, after=mark, seek=False, threads=4) as source:
+            assert [(f.index, f.time, f.image.tobytes()) for f in source] == whole[index + 1 :]
+
+
+def join(path, *parts):
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("index", [30, 90, 130, 190])
+def test_going_on_in_a_stream_whose_times_come_again(tmp_path, index):
+    """Camcorders and recorders put files together; a time is then there twice."""
+    one = write(tmp_path / "x.ts", even(100), options={"g": "12", "bf": "0"})
+    path = join(tmp_path / "two.ts", one, one)
+    source, frames = read(path)
+    assert [number_in(frame.image) for frame in frames] == [*range(100), *range(100)]
+    assert [frame.time for frame in frames] == pytest.approx(even(200), abs=1e-3)
+    assert (source.notes, source.exact) == (["its time stamps jump back"], False)
+    mark = Frame(index, frames[index].time, np.empty((0, 0, 3), np.uint8))
+    with open_video(one) as source:
+        assert not source.exact  # before anybody could know
+    _, rest = read(path, after=mark, seek=False)
+    assert [frame.index for frame in rest] == list(range(index + 1, 200))
+    assert [f.image.tobytes() for f in rest] == [f.image.tobytes() for f in frames[index + 1 :]]
+
+
+def test_a_stream_of_two_sizes(tmp_path):
+    flags = {"codec": "mpeg2video", "options": {"flags": "+ilme+ildct", "b": "8000000"}}
+    for name, told in (("interlaced", flags), ("whole", {})):
+        one = write(tmp_path / f"{name} 1.ts", even(20), size=(320, 240), **told)
+        two = write(tmp_path / f"{name} 2.ts", even(20), size=(160, 128), **told)
+        source, frames = read(join(tmp_path / f"{name}.ts", one, two))
+        assert source.size == (320, 240)
+        heights = [frame.image.shape[0] for frame in frames]
+        assert heights == sorted(heights, reverse=True)
+        # FFmpeg's MPEG-2 loses the last frame before the change.
+        assert heights.count(240) in (19, 20)
+        assert heights.count(128) == 20
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "x.mp4", even(3)).rename("2026-11-21T14:30.mp4")
+    _, frames = read(Path("2026-11-21T14:30.mp4"))
+    assert len(frames) == 3
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_sound_that_goes_on_is_no_lost_video(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        sound = container.add_stream("aac", rate=16000)
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(image_of(index), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for index in range(50):  # three seconds
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            samples.sample_rate, samples.pts = 16000, index * 1024
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    source, frames = read(path)
+    assert len(frames) == 25
+    assert source.unreadable == []
+
+
+def test_a_stream_that_begins_in_the_middle_has_its_end(tmp_path):
+    whole = write(tmp_path / "x.ts", even(100), options={"g": "50", "bf": "0"}).read_bytes()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole[len(whole) // 188 // 4 * 188 :])
+    source, frames = read(cut)
+    assert [number_in(frame.image) for frame in frames] == list(range(50, 100))
+    assert source.unreadable == []
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_truncated_video_tells_how_many_are_missing(tmp_path, suffix):
+    options = {"codec": "mpeg4", "options": {"g": "12"}} if suffix == ".avi" else {}
+    path = write(tmp_path / f"x{suffix}", even(100), **options)
+    if suffix == ".mp4":  # its index first, so that it can be read without its end
+        whole, path = path, tmp_path / "fast.mp4"
+        with (
+            av.open(str(whole)) as read_from,
+            av.open(str(path), "w", options={"movflags": "faststart"}) as copy,
+        ):
+            stream = copy.add_stream_from_template(read_from.streams.video[0])
+            for packet in read_from.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    copy.mux(packet)
+    content = path.read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(content[: len(content) // 2])
+    source, frames = read(cut)
+    assert sum(part.frames for part in source.unreadable) == 100 - len(frames)
+    assert source.unreadable[-1].end == pytest.approx(4.0, abs=0.05)
 
 
 def bad_files(tmp_path):

@@ -79,8 +79,17 @@ def test_a_process_that_dies_takes_none_with_it(tmp_path, importable, way, reque
     assert results[0].error.startswith("its process died")
 
 
-def test_ctrl_c_ends_the_workers(tmp_path, importable):
-    """In a process of its own, as a user's: it gets SIGINT."""
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_it_ends_the_workers(tmp_path, importable, how):
+    """In a process of its own, as a user's."""
     tasks = folders(tmp_path, "sleeps")
     script = tmp_path / "script.py"
     script.write_text(
@@ -89,10 +98,16 @@ def test_ctrl_c_ends_the_workers(tmp_path, importable):
     )
     process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
     end = time.monotonic() + 30
-    while not list(Path(tasks[0][1]).iterdir()) and time.monotonic() < end:
+    pids = []
+    while not (pids and all(pids)) and time.monotonic() < end:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+        pids = [file.read_text() for file in Path(tasks[0][1]).iterdir()]
+    process.send_signal(how)
     assert process.wait(15) != 0
+    end = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(alive, pids))
 
 
 @pytest.mark.parametrize(

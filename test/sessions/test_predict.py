@@ -26,6 +26,7 @@ from emotion_perception.cli import app
 from emotion_perception.image.source import SourceError
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.sessions.predict import About, PredictOptions, make_pipeline, predict
+from emotion_perception.sessions.sheet import collect
 from emotion_perception.sessions.table import SessionError, read_info, read_session
 from emotion_perception.valence.labels import CLASSES
 
@@ -209,6 +210,85 @@ def test_parts_of_other_options_and_damaged_parts_are_not_used(film, tmp_path, p
     assert table.read_bytes() == whole.read_bytes()
 
 
+def test_two_runs_at_once_do_not_mix(film, tmp_path, pipeline, parts):
+    table, whole = tmp_path / "x.parquet", tmp_path / "whole" / "x.parquet"
+    predict(film, whole, OPTIONS, pipeline=pipeline)
+    refused = []
+
+    def another(frames, expected, seconds):
+        other = PredictOptions(device="cpu", threads=1, every=len(refused) % 2 + 1)
+        with pytest.raises(SessionError, match=r"x\.parquet: another run is making it just now"):
+            predict(film, table, other, pipeline=second)
+        refused.append(frames)
+
+    second = make_pipeline(OPTIONS)
+    predict(film, table, OPTIONS, progress=another, pipeline=pipeline)
+    assert len(refused) > 3
+    assert table.read_bytes() == whole.read_bytes()
+    assert [file.name for file in tmp_path.iterdir() if file.is_file() or file.suffix] == [
+        table.name
+    ]
+
+
+def test_a_state_of_another_version_begins_anew(film, tmp_path, pipeline, parts, caplog):
+    import pyarrow.parquet as pq
+
+    table, whole = tmp_path / "x.parquet", tmp_path / "whole" / "x.parquet"
+    predict(film, whole, OPTIONS, pipeline=pipeline)
+
+    def stop(frames, expected, seconds):
+        if frames >= 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(film, table, OPTIONS, progress=stop, pipeline=pipeline)
+    last = max(table.with_name(".x.parquet.parts").glob("*.parquet"))
+    rows = pq.read_table(last)
+    told = json.loads(rows.schema.metadata[b"state"]) | {"scene": {"is": "Other", "has": {}}}
+    metadata = {**rows.schema.metadata, b"state": json.dumps(told).encode()}
+    pq.write_table(rows.replace_schema_metadata(metadata), last)
+    predict(film, table, OPTIONS, pipeline=pipeline)
+    assert "begun anew" in caplog.text
+    assert table.read_bytes() == whole.read_bytes()
+
+
+def test_a_damaged_film_goes_on_to_the_same_bytes(tmp_path, images, pipeline, parts):
+    film = write_film(tmp_path / "x.ts", images)
+    content = bytearray(film.read_bytes())
+    content[len(content) // 3 : len(content) // 3 + 3000] = b"\0" * 3000
+    film.write_bytes(bytes(content))
+    whole, table = tmp_path / "a" / "x.parquet", tmp_path / "b" / "x.parquet"
+    assert predict(film, whole, OPTIONS, pipeline=pipeline).unreadable
+
+    def stop(frames, expected, seconds):
+        if frames >= 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(film, table, OPTIONS, progress=stop, pipeline=pipeline)
+    predict(film, table, OPTIONS, pipeline=pipeline)
+    assert table.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [30, 50, 90])
+def test_films_put_together_go_on_to_the_same_bytes(tmp_path, images, pipeline, parts, stop_at):
+    """Each time is there twice, so that it does not tell where to go on."""
+    one = write_film(tmp_path / "one.ts", images[30:] + images[:30])
+    film = tmp_path / "x.ts"
+    film.write_bytes(one.read_bytes() * 2)
+    whole, table = tmp_path / "a" / "x.parquet", tmp_path / "b" / "x.parquet"
+    assert predict(film, whole, OPTIONS, pipeline=pipeline).frames == 120
+
+    def stop(frames, expected, seconds):
+        if frames >= stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(film, table, OPTIONS, progress=stop, pipeline=pipeline)
+    predict(film, table, OPTIONS, pipeline=pipeline)
+    assert table.read_bytes() == whole.read_bytes()
+
+
 def test_only_some_frames(film, tmp_path, pipeline):
     session = judged(film, tmp_path, pipeline, every=5)
     assert session.rows.frame.unique().tolist() == list(range(0, 60, 5))
@@ -308,6 +388,66 @@ def test_a_sheet_says_what_recordings_are(tmp_path, images, command):
     info = read_info(tmp_path / "x.parquet")
     assert (info.session, info.participant, info.started) == ("Monday", "P-1", "2026-11-16T10:00")
     assert "Monday" in done.stdout
+
+
+def test_a_folder_named_by_a_dot(tmp_path, images, monkeypatch):
+    folder = tmp_path / "Monday"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), images[0])
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(app, ["predict", ".", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    info = read_info(folder / "Monday.parquet")
+    assert (info.recording, info.session) == ("Monday", "Monday")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("recording;session\nx.mp4;a\n", "expected a CSV, separated by commas, with a column"),
+        ("recording,session\n", "separated by commas, with a column recording, and rows"),
+        ("recording,session\nx.mp4,a\n\n./x.mp4,b\n", "lines 2 and 4 are the same recording"),
+        ("recording,session\n\n,b\n", "line 3: recording is empty"),
+        ("recording,session\nx.mp4,a,b\n", "line 2: expected 2 fields, got more"),
+    ],
+)
+def test_wrong_sheets_are_told_in_a_line(tmp_path, rows, message):
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(rows, encoding="utf-8-sig")
+    with pytest.raises(SessionError, match=message):
+        collect([], sheet, None, About())
+
+
+def test_a_recording_told_twice_is_judged_once(tmp_path, images):
+    film = write_film(tmp_path / "x.mp4", images[:2])
+    (tmp_path / "sheet.csv").write_text("recording,session\nx.mp4,Monday\n")
+    other = tmp_path / ".." / tmp_path.name / "x.mp4"
+    (entry,) = collect([film, other], tmp_path / "sheet.csv", None, About())
+    assert entry.about.session == "Monday"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "mcap"])
+def test_files_of_others_beside_it_are_not_written_over(tmp_path, images, command, suffix):
+    if suffix == "mcap":
+        pytest.importorskip("rosbags", reason="pip install '.[capture]'")
+    film = write_film(tmp_path / "x.mp4", images[:2])
+    own = tmp_path / f"x.{suffix}"
+    own.write_text("my notes")
+    done = command(film, f"--{suffix}", "--device", "cpu")
+    assert done.exit_code == 1
+    assert f"x.{suffix}: exists and was not made by predict --{suffix}" in done.stdout
+    assert own.read_text() == "my notes"
+    own.unlink()
+    for _ in range(2):  # its own it may
+        done = command(film, f"--{suffix}", "--device", "cpu")
+        assert done.exit_code == 0, done.output
+
+
+def test_a_table_that_is_a_folder_is_told_before_the_work(tmp_path, film, pipeline):
+    (tmp_path / "x.parquet").mkdir()
+    with pytest.raises(SessionError, match="a folder, expected the"):
+        predict(film, tmp_path / "x.parquet", OPTIONS, replace=True, pipeline=pipeline)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
 @pytest.mark.parametrize(
