@@ -29,6 +29,9 @@ IMAGE_SUFFIXES = frozenset(
 _GIF_DEFAULT_S = 0.1  # what browsers show for the delays of 0 and 10 ms that careless writers leave
 _COMPLETE = 0.9  # containers often estimate their length; below this share a video is truncated
 
+TIMES_JUMP = "its time stamps jump back"
+"""Noted of a recording in which a time occurs twice."""
+
 _log = logging.getLogger(__name__)
 
 

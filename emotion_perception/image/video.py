@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.image.decode import MAX_PIXELS
-from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable, is_text
+from emotion_perception.image.source import (
+    TIMES_JUMP,
+    Frame,
+    FrameSource,
+    SourceError,
+    Unreadable,
+    is_text,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -271,7 +278,7 @@ class _Reader:
         if seconds <= before:
             self.source.exact = False
             if seconds < before - _JUMP_S:
-                self._remark("its time stamps jump back")
+                self._remark(TIMES_JUMP)
         return seconds if seconds > before else before + self._step
 
     def _image(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], float]:

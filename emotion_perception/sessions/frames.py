@@ -66,6 +66,7 @@ class Frames:
         times: float64 (N,), theirs; seconds since the first frame.
         topic: of a bag that has several with images.
         rate: of a folder of images, frames a second; 0 if unknown.
+        seek: whether frames can surely be found by their times; else all before them is read.
 
     Attributes:
         size: width and height of the first frame, pixels.
@@ -77,9 +78,10 @@ class Frames:
 
     def __init__(
         self, path: Path, indices: NDArray[np.int64], times: NDArray[np.float64], *,
-        topic: str | None = None, rate: float = 0.0,
+        topic: str | None = None, rate: float = 0.0, seek: bool = True,
     ) -> None:  # fmt: skip
         self._path, self._topic, self._rate = path, topic, rate
+        self._may_seek = seek
         self._indices, self._times = indices, times
         self._source: FrameSource | None = None
         self._run: deque[Frame] = deque()  # one after another, without a gap
@@ -193,7 +195,11 @@ class Frames:
         self.close()
         self._run.clear()
         self._source = open_recording(
-            self._path, topic=self._topic, fps=self._rate or 10.0, after=after
+            self._path,
+            topic=self._topic,
+            fps=self._rate or 10.0,
+            after=after,
+            seek=self._may_seek,
         )
         self._first, self._ended = after is None, False
         self.seeks += 1

@@ -94,7 +94,9 @@ def open_playback(
     seen = Seen(session)
     events = events_of(session)
     chosen = choose_person(session, events, person)
-    frames = Frames(recording, seen.indices, seen.times, topic=topic, rate=info.rate)
+    frames = Frames(
+        recording, seen.indices, seen.times, topic=topic, rate=info.rate, seek=info.exact
+    )
     try:
         check_recording(recording, frames.size, session)
     except BaseException:

@@ -53,7 +53,7 @@ def event_pictures(
         )
     clock = session.rows[["frame", "time"]].drop_duplicates("frame").sort_values("frame")
     indices, times = clock["frame"].to_numpy(np.int64), clock["time"].to_numpy(np.float64)
-    with Frames(recording, indices, times, rate=info.rate) as frames:
+    with Frames(recording, indices, times, rate=info.rate, seek=info.exact) as frames:
         check_recording(recording, frames.size, session)
         found = {
             number: _picture(frames, session.rows, number, event)

@@ -78,6 +78,7 @@ class Pictures:
         self._recording = recording
         self._rows = session.rows
         self._rate = session.info.rate
+        self._seek = session.info.exact
         with self._open(None) as source:
             next(source)
             check_recording(recording, source.size, session)
@@ -125,7 +126,7 @@ class Pictures:
         return clip
 
     def _open(self, after: Frame | None) -> FrameSource:
-        return open_recording(self._recording, fps=self._rate or 10.0, after=after)
+        return open_recording(self._recording, fps=self._rate or 10.0, after=after, seek=self._seek)
 
     def _frame_before(self, time: float) -> Frame | None:
         """Return the last frame of the table before a time, as open_video wants it."""

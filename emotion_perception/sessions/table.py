@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from emotion_perception.image.source import Unreadable
+from emotion_perception.image.source import TIMES_JUMP, Unreadable
 from emotion_perception.reaction.reaction import Reaction, Reason
 from emotion_perception.valence.labels import CLASSES
 
@@ -119,6 +119,11 @@ class SessionInfo:
     notes: tuple[str, ...] = ()
     version: str = ""
     job: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether a frame of the recording can surely be found again by its time."""
+        return not self.unreadable and TIMES_JUMP not in self.notes
 
     def to_json(self) -> str:
         """Return it as the metadata of a table."""

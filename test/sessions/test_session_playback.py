@@ -580,3 +580,28 @@ def test_names_in_other_alphabets_are_written():
     assert put_text(canvas, "a very long name", (0, 0), 14, max_width=50) <= 50
     put_text(canvas, "outside", (55, 15), 14)
     put_text(canvas, "outside", (-20, -5), 14)
+
+
+def test_in_a_recording_whose_times_come_again_frames_are_counted(tmp_path, make_session):
+    """A stream of joined pieces: seeking by time would lead to either."""
+    from emotion_perception.image.source import TIMES_JUMP
+    from emotion_perception.sessions.recording import open_recording
+    from emotion_perception.sessions.table import read_info
+
+    pieces = b""
+    for number in range(2):
+        own = [coded(60 * number + index) for index in range(60)]
+        piece = write_video(tmp_path / f"{number}.ts", np.arange(60) / 30, frames=own)
+        pieces += piece.read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(pieces)
+    with open_recording(path) as source:
+        frames = list(source)
+    assert TIMES_JUMP in source.notes
+    info = read_info(make_session([(2, "neutral")], notes=tuple(source.notes)))
+    assert not info.exact
+    indices = np.array([frame.index for frame in frames])
+    times = np.array([frame.time for frame in frames])
+    with Frames(path, indices, times, seek=info.exact) as found:
+        for place in (100, 20, 70, len(frames) - 1):
+            assert number_in(found.at(times[place]).image) == number_in(frames[place].image)
