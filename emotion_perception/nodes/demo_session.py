@@ -98,6 +98,12 @@ class Session:
 
         works = self._client.configure_and_activate(wait)
         if not works and not interrupted():
+            # Its answer may be here before the line that says why.
+            late = time.monotonic() + LATE_S
+            while time.monotonic() < late and not any(
+                "[ERROR]" in line for line in list(self._reaction.lines)
+            ):
+                time.sleep(0.02)
             raise DemoError(_story(self._reaction, "can't start"))
         return works
 
