@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from collections import defaultdict
@@ -367,18 +366,8 @@ def main() -> int:
         "options": asdict(EventOptions()),
         **measure(pipeline, sources, chosen.count, half),
     }  # fmt: skip
-    text = json.dumps(_rounded(result), indent=1)
-    print(text)
-    if chosen.output is not None:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(text + "\n", encoding="utf-8")
+    machine.tell(result, chosen.output)
     return 0
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 3) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -121,3 +122,18 @@ def _field(path: str, name: str) -> str | None:
             if key.strip() == name:
                 return value.strip()
     return None
+
+
+def tell(result: dict[str, Any], output: Path | None) -> None:
+    """Print a result as JSON, floats to three places, and write it to a file if one is named."""
+    text = json.dumps(_rounded(result), indent=1)
+    print(text)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + "\n", encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, 3) if isinstance(value, float) else value

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -501,18 +500,8 @@ def main() -> int:
         result["films"] = films(pipeline, chosen.london, chosen.count)
     if "observation" in wanted:
         result["observation"] = observation(pipeline, chosen.fer, chosen.count)
-    text = json.dumps(_rounded(result), indent=1)
-    print(text)
-    if chosen.output is not None:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(text + "\n", encoding="utf-8")
+    machine.tell(result, chosen.output)
     return 0
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 3) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

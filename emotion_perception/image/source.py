@@ -157,17 +157,9 @@ def open_source(
     path = Path(str(source))
     if path.is_dir():
         return _open_folder(path, fps, every, -1 if after is None else after.index)
-    if not path.exists():
-        raise SourceError(f"{path}: no such file or folder")
-    if not path.is_file():  # reading a pipe or device would wait for ever
+    if path.exists() and not path.is_file():
         raise SourceError(f"{path}: neither a file, a folder nor a webcam")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(4096)
-    except OSError as error:
-        raise SourceError(f"{path}: can't be read, {error.strerror}") from None
-    if not head:
-        raise SourceError(f"{path}: empty file, expected a video or an image")
+    head = read_head(path, "a video or an image")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _open_image(path)
     if head.startswith(b"GIF8") and path.suffix.lower() == ".gif":
@@ -175,6 +167,30 @@ def open_source(
     if is_text(head):  # FFmpeg would render it, or follow a playlist to other files
         raise SourceError(f"{path}: a text file, expected a video or an image")
     return _open_video(path)
+
+
+def read_head(path: Path, expected: str) -> bytes:
+    """Return how a file begins.
+
+    Args:
+        path: of the file.
+        expected: what should be there, for the message.
+
+    Raises:
+        SourceError: nothing is there, or it is empty or can't be read.
+    """
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder")
+    if not path.is_file():  # reading a pipe or device would wait for ever
+        raise SourceError(f"{path}: not a file, expected {expected}")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4096)
+    except OSError as error:
+        raise SourceError(f"{path}: can't be read, {error.strerror}") from None
+    if not head:
+        raise SourceError(f"{path}: empty file, expected {expected}")
+    return head
 
 
 def first_webcam(limit: int = 4) -> int | None:

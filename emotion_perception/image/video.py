@@ -26,6 +26,7 @@ from emotion_perception.image.source import (
     SourceError,
     Unreadable,
     is_text,
+    read_head,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def open_video(
         raise SourceError(
             f"{path}: reading videos needs PyAV: pip install 'emotion_perception[sessions]'"
         ) from None
-    _check_file(path)
+    # FFmpeg would render a text, or follow a playlist to other files.
+    if is_text(read_head(path, "a video")):
+        raise SourceError(f"{path}: a text file, expected a video")
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # we tell what went wrong ourselves
     reader = _Reader(path, every, max(1, threads), max_side, seek)
     try:
@@ -374,22 +377,6 @@ class _Deinterlacer:
 
 def _kind(frame: VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise SourceError(f"{path}: no such file or folder")
-    if not path.is_file():  # reading a pipe or device would wait for ever
-        raise SourceError(f"{path}: not a file, expected a video")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(4096)
-    except OSError as error:
-        raise SourceError(f"{path}: can't be read, {error.strerror}") from None
-    if not head:
-        raise SourceError(f"{path}: empty file, expected a video")
-    if is_text(head):  # FFmpeg would render it, or follow a playlist to other files
-        raise SourceError(f"{path}: a text file, expected a video")
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timezone
 from pathlib import Path
 from typing import Any, Final
@@ -225,8 +226,6 @@ class _Topics:
 
 
 def _scaled(reaction: FaceReaction, scale: float) -> FaceReaction:
-    from dataclasses import replace
-
     if scale == 1:
         return reaction
     face = reaction.face

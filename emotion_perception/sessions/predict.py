@@ -192,6 +192,9 @@ def make_pipeline(options: PredictOptions) -> ReactionPipeline:
         ModelError: one is missing, damaged or does not fit.
     """
     (_, first), *others = options.models
+    also = [folder for _, folder in others if folder is not None]
+    if len(also) < len(others):
+        raise SessionError("--model: only the first may be the shipped one without its folder")
     detector: FaceDetector | None = None
     if options.detector == "yunet":
         from emotion_perception.faces.yunet import YuNetDetector
@@ -201,14 +204,11 @@ def make_pipeline(options: PredictOptions) -> ReactionPipeline:
         detector = YuNetDetector(options.yunet_model)
     elif options.detector != "mtcnn":
         raise SessionError(f"--detector: expected mtcnn or yunet, got {options.detector}")
-    pipeline = ReactionPipeline(
+    return ReactionPipeline(
         first, device=options.device, detector=detector, min_face_size=options.min_face_size,
         confidence_threshold=options.threshold, threads=options.threads,
-        also=[folder for _, folder in others if folder is not None],
+        also=also,
     )  # fmt: skip
-    if any(folder is None for _, folder in others):
-        raise SessionError("--model: only the first may be the shipped one without its folder")
-    return pipeline
 
 
 def judged_by(pipeline: ReactionPipeline, options: PredictOptions) -> tuple[JudgedBy, ...]:
@@ -223,7 +223,7 @@ def judged_by(pipeline: ReactionPipeline, options: PredictOptions) -> tuple[Judg
                 if index == 0 or options.threshold is not None
                 else model.checkpoint.confidence_threshold
             ),
-            emotions=tuple(getattr(model, "emotion_names", ())),
+            emotions=tuple(model.emotion_names),
         )
         for index, ((name, _), model) in enumerate(zip(options.models, models, strict=True))
     )
@@ -435,9 +435,8 @@ def _emotions(reaction: FaceReaction | None, index: int) -> dict[str, float]:
     if reaction is None:
         return {}
     if index == 0:
-        return dict(getattr(reaction, "emotions", {}))
-    every = getattr(reaction, "also_emotions", ())
-    return dict(every[index - 1]) if every else {}
+        return dict(reaction.emotions)
+    return dict(reaction.also_emotions[index - 1]) if reaction.also_emotions else {}
 
 
 @dataclass

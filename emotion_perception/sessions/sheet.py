@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion_perception.sessions.csv_files import date_and_time
-from emotion_perception.sessions.predict import About, session_name, table_of
+from emotion_perception.sessions.predict import About, table_of
 from emotion_perception.sessions.recording import find_recordings
 from emotion_perception.sessions.table import SessionError
 
@@ -114,6 +114,3 @@ def _check(about: About, where: str) -> None:
             raise SessionError(
                 f"{where}started: expected a time such as 2026-11-21T14:30, got {about.started!r}"
             ) from None
-
-
-__all__ = ["COLUMNS", "Entry", "collect", "session_name"]
