@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 import emotion_perception.sessions.predict as predict_module
 from emotion_perception.cli import app
 from emotion_perception.image.source import SourceError
+from emotion_perception.models import find_model
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.sessions.predict import About, PredictOptions, make_pipeline, predict
 from emotion_perception.sessions.sheet import collect
@@ -307,17 +309,56 @@ def test_large_frames_have_boxes_of_their_own_size(tmp_path, images, pipeline):
         np.testing.assert_allclose(session.rows[name], 4 * expected[name], rtol=0.05)
 
 
-def test_several_models_have_columns_of_their_own(film, tmp_path):
-    from emotion_perception.models import find_model
-
+@pytest.fixture
+def unsure(tmp_path):
+    """Return the base model with twice its temperature, so that the two tell other figures."""
     base = find_model("valence-base")
-    session = judged(film, tmp_path, None, models=(("one", base), ("two", base)))
-    rows = session.rows[session.rows.face_id != ""]
-    assert [model.name for model in session.info.models] == ["one", "two"]
-    np.testing.assert_allclose(rows.frame_p_positive, rows.frame_p_positive__two, atol=1e-6)
-    np.testing.assert_allclose(rows.p_positive, rows.p_positive__two, atol=1e-6)
-    assert (rows.reaction == rows.reaction__two).all()
-    assert (rows.reason == rows.reason__two).all()
+    folder = tmp_path / "unsure"
+    shutil.copytree(base, folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["temperature"] *= 2
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_several_models_have_columns_of_their_own(film, tmp_path, unsure):
+    base = find_model("valence-base")
+    session = judged(film, tmp_path, None, models=(("sure", base), ("unsure", unsure)))
+    rows = session.rows[session.rows.frame_p_positive.notna()]
+    assert [model.name for model in session.info.models] == ["sure", "unsure"]
+    sure, other = (
+        rows[[f"frame_p_{name}{end}" for name in CLASSES]].to_numpy(np.float64)
+        for end in ("", "__unsure")
+    )
+    expected = np.sqrt(sure) / np.sqrt(sure).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(other, expected, atol=1e-4)
+    assert np.abs(sure - other).max() > 0.05
+    # What is told with each is what the robot would tell that had it alone.
+    alone = judged(film, tmp_path / "alone", None, models=(("unsure", unsure),)).rows
+    for name in ("reaction", "reason"):
+        assert session.rows[f"{name}__unsure"].tolist() == alone[name].tolist()
+    np.testing.assert_allclose(
+        session.rows.p_negative__unsure, alone.p_negative, atol=1e-5, equal_nan=True
+    )
+
+
+def test_several_models_go_on_to_the_same_bytes(film, tmp_path, unsure, parts):
+    options = PredictOptions(
+        device="cpu", threads=1, models=(("sure", find_model("valence-base")), ("other", unsure))
+    )
+    pipeline = make_pipeline(options)
+    whole, table = tmp_path / "a" / "x.parquet", tmp_path / "b" / "x.parquet"
+    predict(film, whole, options, pipeline=pipeline)
+    for until in (20, 40):
+
+        def stop(frames, expected, seconds, until=until):
+            if frames >= until:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            predict(film, table, options, progress=stop, pipeline=pipeline)
+    predict(film, table, options, pipeline=pipeline)
+    assert table.read_bytes() == whole.read_bytes()
 
 
 def test_folders_of_images_and_single_ones(tmp_path, images, pipeline):
