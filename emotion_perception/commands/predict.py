@@ -267,13 +267,10 @@ def _print_details(task: Task) -> None:
     for note in info.notes:
         typer.echo(f"{info.session}: {note}")
     if len(info.models) > 1:
-        from emotion_perception.sessions.compare import compare
+        from emotion_perception.sessions.compare import compare, describe
 
         for found in compare(read_session(task.entry.table)):
-            typer.echo(
-                f"{info.session}: {found.first} and {found.second} agree in {found.agreement:.1%}"
-                f" of {found.told} frames with a reaction of both, Cohen's kappa {found.kappa:.2f}"
-            )
+            typer.echo(f"{info.session}: {describe(found)}")
             for d in found.differences[:_SHOWN]:
                 typer.echo(f"  {d.start:8.2f} to {d.end:8.2f} s {d.face_id}: {d.first}, {d.second}")
             if len(found.differences) > _SHOWN:

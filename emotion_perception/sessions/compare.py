@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -84,6 +85,18 @@ def compare(session: Session) -> list[Comparison]:
             )
         )  # fmt: skip
     return found
+
+
+def describe(found: Comparison) -> str:
+    """Say it in a sentence."""
+    pair = f"{found.first} and {found.second}"
+    if not found.told:
+        return f"{pair} both told a reaction in none of {found.frames} frames"
+    kappa = "no kappa" if math.isnan(found.kappa) else f"Cohen's kappa {found.kappa:.2f}"
+    return (
+        f"{pair} agree in {found.agreement:.1%} of {found.told} frames with a reaction of both,"
+        f" {kappa}"
+    )
 
 
 def _stretches(
