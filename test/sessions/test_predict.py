@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -417,6 +418,32 @@ def test_command_judges_many_and_a_failed_one_stops_no_other(tmp_path, images, c
     done = command(folder, "--output", "out", "--device", "cpu")
     assert done.exit_code == 0, done.output
     assert read_info(tmp_path / "out" / "broken.parquet").frames == 12
+
+
+def test_preview_shows_each_frame_and_stops_when_the_window_is_closed(
+    tmp_path, images, command, monkeypatch
+):
+    pygame = pytest.importorskip("pygame", reason="pip install '.[display]'")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    film = write_film(tmp_path / "x.mp4", images[:30])
+    over = threading.Event()
+
+    def close():
+        while not over.wait(0.05):
+            if pygame.display.get_init() and pygame.display.get_surface() is not None:
+                pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    stopped = command(film, "--preview", "--device", "cpu", "--batch", 1)
+    over.set()
+    thread.join()
+    assert stopped.exit_code == 130
+    assert "stopped; the same command goes on from here" in stopped.output
+    assert not (tmp_path / "x.parquet").exists()
+    done = command(film, "--preview", "--device", "cpu", "--batch", 1)
+    assert done.exit_code == 0, done.output
+    assert read_info(tmp_path / "x.parquet").frames == 30
 
 
 def test_a_sheet_says_what_recordings_are(tmp_path, images, command):
