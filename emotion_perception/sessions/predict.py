@@ -7,16 +7,13 @@ the last whole part and gets the same table, byte for byte, as without the stop.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,29 +22,25 @@ import emotion_perception
 from emotion_perception.faces.face import FaceDetector
 from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable
 from emotion_perception.pipeline import ReactionPipeline, Shot
-from emotion_perception.reaction.reaction import FaceReaction, Reaction, Reason
-from emotion_perception.reaction.smoothing import ReactionFilter
+from emotion_perception.reaction.reaction import FaceReaction
+from emotion_perception.sessions.parts import Parts
 from emotion_perception.sessions.recording import open_recording
+from emotion_perception.sessions.rows import Rows
 from emotion_perception.sessions.state import StateError, freeze, pack, thaw, unpack
 from emotion_perception.sessions.table import (
-    FRAME_PROBABILITIES,
-    PROBABILITIES,
     SUFFIX,
     JudgedBy,
     SessionError,
     SessionInfo,
-    column,
     read_info,
-    schema,
     write_table,
 )
 from emotion_perception.valence.model import key_of
 
 if TYPE_CHECKING:
-    import pyarrow
+    pass
 
 PART_FRAMES: Final = 600
-_FORGET_S: Final = 10.0  # a face unseen for longer has a new id anyway
 _IDENTITY_BYTES: Final = 2**20
 
 _log = logging.getLogger(__name__)
@@ -155,8 +148,8 @@ def predict(
             " --replace writes over it, --output writes elsewhere"
         )
     table.parent.mkdir(parents=True, exist_ok=True)
-    parts = _Parts(table, job)
-    writer = _Rows(models)
+    parts = Parts(table, job)
+    writer = Rows(models)
     with parts.held():
         state = parts.resume()
         try:
@@ -231,7 +224,7 @@ def judged_by(pipeline: ReactionPipeline, options: PredictOptions) -> tuple[Judg
 
 def _judge(
     recording: Path, options: PredictOptions, about: About, pipeline: ReactionPipeline,
-    parts: _Parts, rows: _Rows, state: dict[str, Any] | None, progress: Progress | None,
+    parts: Parts, rows: Rows, state: dict[str, Any] | None, progress: Progress | None,
     preview: Preview | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge what is left of a recording, part by part; return the last state."""
@@ -334,240 +327,6 @@ def session_name(recording: Path) -> str:
     """Return what a session is called that nobody named: its file without the suffix."""
     # "." has no name.
     return (recording.name or recording.resolve().name) if recording.is_dir() else recording.stem
-
-
-class _Rows:
-    """Gathers rows column by column."""
-
-    def __init__(self, models: Sequence[JudgedBy]) -> None:
-        self._models = models
-        self._schema = schema(models)
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names}
-        # For each further model and each face, what the robot would have said with it.
-        self.beside: dict[str, list[Any]] = {}
-
-    def add(self, frame: Frame, reactions: Sequence[FaceReaction]) -> None:
-        """Add what a frame said; boxes become those of the frame before it was shrunk."""
-        if not reactions:
-            self._row(frame, None)
-        for reaction in reactions:
-            self._row(frame, reaction)
-        gone = [
-            face_id for face_id, (seen, *_) in self.beside.items() if frame.time - seen > _FORGET_S
-        ]
-        for face_id in gone:
-            del self.beside[face_id]
-
-    def take(self) -> pyarrow.Table:
-        """Return the rows gathered so far, and begin anew."""
-        import pyarrow as pa
-
-        table = pa.table(
-            [pa.array(self._columns[item.name], item.type) for item in self._schema],
-            schema=self._schema,
-        )
-        for values in self._columns.values():
-            values.clear()
-        return table
-
-    def _row(self, frame: Frame, reaction: FaceReaction | None) -> None:
-        row: dict[str, Any] = dict.fromkeys(self._columns)
-        row["frame"], row["time"] = frame.index, frame.time
-        row["face_id"] = row["problem"] = ""
-        row["is_partner"] = False
-        if reaction is not None:
-            face, quality = reaction.face, reaction.quality
-            row |= dict(zip(("x1", "y1", "x2", "y2"), face.box / frame.scale, strict=True))
-            row |= {
-                "face_id": reaction.face_id, "is_partner": reaction.is_partner,
-                "score": face.score, "landmarks": (face.landmarks / frame.scale).ravel(),
-                "problem": reaction.problem,
-            }  # fmt: skip
-            if quality is not None:
-                row |= {
-                    "size": quality.size / frame.scale, "sharpness": quality.sharpness,
-                    "light": quality.light, "turn": quality.turn,
-                }  # fmt: skip
-        for index, model in enumerate(self._models):
-            self._judgement(row, index, model, frame.time, reaction)
-        for name, values in self._columns.items():
-            values.append(row[name])
-
-    def _judgement(
-        self, row: dict[str, Any], index: int, model: JudgedBy, time: float,
-        reaction: FaceReaction | None,
-    ) -> None:  # fmt: skip
-        own: NDArray[np.float32] | None = None
-        smooth: NDArray[np.float32] | None = None
-        verdict, reason = Reaction.UNKNOWN, Reason.NO_FACE
-        if reaction is not None and index == 0:
-            own, smooth = reaction.frame_probabilities, reaction.probabilities
-            verdict, reason = reaction.reaction, reaction.reason
-        elif reaction is not None:
-            own = reaction.also[index - 1] if reaction.also else None
-            known = self.beside.setdefault(
-                reaction.face_id, [0.0, *(ReactionFilter() for _ in self._models[1:])]
-            )
-            known[0] = time
-            if own is None and not reaction.problem:
-                smooth, verdict, reason = known[index].wait(time)
-            else:
-                smooth, verdict, reason = known[index].update(own, time, model.threshold)
-        if smooth is not None and not smooth.any():
-            smooth = None  # nothing is known
-        told: dict[str, Any] = {
-            "reaction": verdict.name.lower(), "reason": reason.name.lower(),
-            "model_id": model.model_id,
-            "confidence": None if smooth is None else float(smooth.max()),
-            "valence": None if smooth is None else float(smooth[2] - smooth[0]),
-        }  # fmt: skip
-        for names, values in ((PROBABILITIES, smooth), (FRAME_PROBABILITIES, own)):
-            if values is not None:
-                told |= dict(zip(names, map(float, values), strict=True))
-        emotions = _emotions(reaction, index)
-        told |= {f"e_{name}": emotions.get(name) for name in model.emotions}
-        for name, value in told.items():
-            row[column(name, model, self._models)] = value
-
-
-def _emotions(reaction: FaceReaction | None, index: int) -> dict[str, float]:
-    """Return the discrete emotions that one of the models told of a face in this frame."""
-    if reaction is None:
-        return {}
-    if index == 0:
-        return dict(reaction.emotions)
-    return dict(reaction.also_emotions[index - 1]) if reaction.also_emotions else {}
-
-
-@dataclass
-class _Parts:
-    """The parts of a table that is being made, each with what is needed to go on after it.
-
-    Attributes:
-        table: that is being made.
-        job: what makes it; parts of another job are thrown away.
-        count: parts that there are.
-    """
-
-    table: Path
-    job: str
-    count: int = field(default=0, init=False)
-
-    @property
-    def folder(self) -> Path:
-        """Where they lie."""
-        return self.table.with_name(f".{self.table.name}.parts")
-
-    @property
-    def _lock(self) -> Path:
-        return self.folder / "lock"
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other runs away; the lock ends with its process, however that ends.
-
-        Raises:
-            SessionError: another run has it.
-        """
-        lock = self._locked()
-        try:
-            yield
-        except BaseException:
-            if not self.count:
-                self.clear()
-            raise
-        finally:
-            lock.close()
-
-    def _locked(self) -> BinaryIO:
-        while True:
-            self.folder.mkdir(exist_ok=True)
-            try:
-                lock = self._lock.open("ab")
-            except FileNotFoundError:  # whoever had it cleared all away just now
-                continue
-            if not _take(lock):
-                lock.close()
-                raise SessionError(f"{self.table}: another run is making it just now")
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), self._lock.stat()):
-                    return lock
-            lock.close()
-
-    def resume(self) -> dict[str, Any] | None:
-        """Return the state after the last whole part; None to begin at the start."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        state: dict[str, Any] | None = None
-        self.count = 0
-        while self._path(self.count).exists():
-            try:
-                metadata = pq.read_schema(self._path(self.count)).metadata or {}
-                told = json.loads(metadata[b"state"])
-                if metadata[b"job"].decode() != self.job:
-                    break
-                pq.read_metadata(self._path(self.count))
-            except (pa.ArrowException, OSError, KeyError, ValueError):
-                break
-            state = told
-            self.count += 1
-        self.drop(self.count)
-        return state
-
-    def drop(self, count: int) -> None:
-        """Throw all away but the first parts."""
-        self.count = count
-        kept = {self._lock, *map(self._path, range(count))}
-        for other in self.folder.iterdir():
-            if other not in kept:
-                other.unlink()
-
-    def add(self, rows: pyarrow.Table, state: dict[str, Any]) -> None:
-        """Write one more part; it is there whole or not at all."""
-        import pyarrow.parquet as pq
-
-        path = self._path(self.count)
-        beside = path.with_suffix(".new")
-        told = rows.replace_schema_metadata({"job": self.job, "state": json.dumps(state)})
-        with beside.open("wb") as stream:
-            pq.write_table(told, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-        self.count += 1
-
-    def tables(self) -> Iterator[pyarrow.Table]:
-        """Yield the rows of each part."""
-        import pyarrow.parquet as pq
-
-        for index in range(self.count):
-            rows = pq.read_table(self._path(index)).replace_schema_metadata(None)
-            if len(rows):
-                yield rows
-
-    def clear(self) -> None:
-        """Throw all parts away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.count = 0
-
-    def _path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}{SUFFIX}"
-
-
-def _take(lock: BinaryIO) -> bool:
-    """Lock a file; whether nobody else had it. True where files cannot be locked."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network disks cannot
-        return True
-    return True
 
 
 def _job(recording: Path, options: PredictOptions, about: About, pipeline: ReactionPipeline) -> str:
