@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,6 @@ from emotion_perception.sessions.table import (
     write_table,
 )
 from emotion_perception.valence.model import key_of
-
-if TYPE_CHECKING:
-    pass
 
 PART_FRAMES: Final = 600
 _IDENTITY_BYTES: Final = 2**20
