@@ -7,12 +7,17 @@ ARGS ?=
 
 BOOTSTRAP = @$(PYTHON) scripts/bootstrap.py
 
-.PHONY: help demo test bench build clean
+.PHONY: help demo test bench soak fuzz mutation audit docs build clean
 
 help:
 	@echo "make demo    show the node at work        (SOURCE=0, SOURCE=video.mp4)"
 	@echo "make test    run the linters and tests    (ARGS=\"-k tracking\")"
 	@echo "make bench   measure it beside its peers"
+	@echo "make soak    let the node run for long  (ARGS=\"--minutes 60\")"
+	@echo "make fuzz    feed it damaged input       (ARGS=\"--help\")"
+	@echo "make mutation  test the tests            (ARGS=\"--help\")"
+	@echo "make audit   known vulnerabilities and the bill of materials of what is installed"
+	@echo "make docs    build the documentation into site/"
 	@echo "make build   build the package; prints the file to source to use it"
 	@echo "make clean   remove what was built; rm -rf .venv removes what was installed too"
 	@echo
@@ -27,6 +32,9 @@ test:
 
 bench:
 	$(BOOTSTRAP) bench $(ARGS)
+
+soak fuzz mutation audit docs:
+	$(BOOTSTRAP) $@ $(ARGS)
 
 build:
 	$(BOOTSTRAP) build

@@ -23,14 +23,25 @@ from pathlib import Path
 from bootstrap_machine import PACKAGE, ROOT, Setup, SetupError, find_setup, has_nvidia_gpu
 from bootstrap_steps import clean_environment, prepare
 
-# As `python -m benchmarks.run`, but with the checkout last on the path: the copy of the package
-# in the checkout has no messages.
-RUN_BENCHMARKS = """
+# As `python -m MODULE`, but with the checkout last on the path: the copy of the package in the
+# checkout has no messages.
+RUN_MODULE = """
 import runpy, sys
 sys.path[:1] = []
 sys.path.append(".")
-runpy.run_module("benchmarks.run", run_name="__main__", alter_sys=True)
+runpy.run_module("{}", run_name="__main__", alter_sys=True)
 """
+TEST_EXTRAS = ("torch", "train", "sessions", "test")
+
+# What else make runs: the entries of REQUIREMENTS that it takes, and a module or a command.
+TOOLS: dict[str, tuple[tuple[str, ...], str | list[str]]] = {
+    "bench": (TEST_EXTRAS, "benchmarks.run"),
+    "soak": (TEST_EXTRAS, "benchmarks.soak"),
+    "fuzz": ((*TEST_EXTRAS, "quality"), "fuzz.run"),
+    "mutation": ((*TEST_EXTRAS, "quality"), "benchmarks.mutation"),
+    "audit": ((*TEST_EXTRAS, "quality"), "scripts.audit"),
+    "docs": (("sessions", "train", "docs"), ["mkdocs", "build", "--strict"]),
+}
 
 
 def inside(env: Path, command: Sequence[str | Path]) -> list[str]:
@@ -71,7 +82,7 @@ def run_tests(setup: Setup, env: Path, arguments: Sequence[str]) -> int:
 def main() -> int:
     """Prepare what a command takes, and run it."""
     parser = argparse.ArgumentParser(description="Set up what make needs, and run a command.")
-    parser.add_argument("command", choices=["build", "demo", "test", "bench"])
+    parser.add_argument("command", choices=["build", "demo", "test", *TOOLS])
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed to what is run")
     chosen = parser.parse_args()
 
@@ -79,8 +90,10 @@ def main() -> int:
     if setup.python.resolve() != Path(sys.executable).resolve() or sys.prefix != sys.base_prefix:
         os.execv(setup.python, [str(setup.python), *sys.argv])
     extras: tuple[str, ...] = ()
-    if chosen.command in ("test", "bench"):
-        extras = ("torch", "train", "sessions", "test")
+    if chosen.command == "test":
+        extras = TEST_EXTRAS
+    elif chosen.command in TOOLS:
+        extras = TOOLS[chosen.command][0]
     elif chosen.command == "demo" and has_nvidia_gpu():
         extras = ("torch",)
     env = prepare(setup, extras)
@@ -89,8 +102,11 @@ def main() -> int:
         return run_tests(setup, env, chosen.arguments)
     if chosen.command == "demo":
         become(setup, env, [setup.prefix / "lib" / PACKAGE / "demo", *chosen.arguments])
-    if chosen.command == "bench":
-        become(setup, env, [setup.venv_python, "-c", RUN_BENCHMARKS, *chosen.arguments])
+    if chosen.command in TOOLS:
+        what = TOOLS[chosen.command][1]
+        if isinstance(what, str):
+            what = [str(setup.venv_python), "-c", RUN_MODULE.format(what)]
+        become(setup, env, [*what, *chosen.arguments])
     return 0
 
 

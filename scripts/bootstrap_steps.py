@@ -54,6 +54,8 @@ REQUIREMENTS = {
     "train": Requirements("training", 500, ("train.txt",)),
     "sessions": Requirements("recorded sessions", 500, ("sessions.txt",)),
     "test": Requirements("test tools", 700, ("test.txt",), ("test-nodeps.txt",)),
+    "quality": Requirements("fuzzing, mutation, audit", 300, ("quality.txt",)),
+    "docs": Requirements("documentation", 200, ("docs.txt",)),
 }
 
 # What an installed ROS 2 has itself: its messages were compiled for its own NumPy.
