@@ -25,6 +25,7 @@ from emotion_perception.commands.predict import predict
 from emotion_perception.commands.quantise import quantise
 from emotion_perception.commands.relabel import relabel
 from emotion_perception.commands.report import report
+from emotion_perception.commands.retention import retention
 from emotion_perception.commands.review import review
 from emotion_perception.commands.train import train
 from emotion_perception.window import WindowError
@@ -57,7 +58,8 @@ def _common(
 
 
 for command in (
-    display, train, evaluate, calibrate, capture, consent, enrol, forget, relabel, finetune, bench,
+    display, train, evaluate, calibrate, capture, consent, enrol, forget, retention, relabel,
+    finetune, bench,
     quantise, predict, review, events, playback, report,
 ):  # fmt: skip
     app.command()(command)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from rclpy.task import Future
 
 from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import UserReaction
+from emotion_perception.observation_log import append_line, drop_old_lines
 from emotion_perception.reaction.observation import (
     BASELINE_S,
     HISTORY_S,
@@ -42,6 +43,8 @@ TICK_S: Final = 0.05
 FEEDBACK_S: Final = 0.25
 GRACE_S: Final = 0.5
 """After the window, how long to wait for frames that are still on their way."""
+DROP_EVERY_S: Final = 3600.0
+"""How often old lines are looked for in the log."""
 
 _MOST_GOALS: Final = 32
 _CLOCKS_AGREE_S: Final = 2.0
@@ -83,16 +86,20 @@ class ObservationServer:
         log: file that results are appended to, or empty.
         on_failure: told when the log cannot be written.
         name: of the action.
+        log_days: how long lines stay in the log; 0 keeps them.
     """
 
     def __init__(
         self, node: Node, why_not_looking: Callable[[], str], log: Callable[[], str],
         on_failure: Callable[[str], None], name: str = "~/observe_reaction",
+        log_days: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._node = node
         self._why_not_looking = why_not_looking
         self._log = log
         self._on_failure = on_failure
+        self._log_days = log_days
+        self._dropped_at = -math.inf
         self._lock = threading.Lock()
         self._ring = MomentRing(HISTORY_S + BASELINE_S[1] + _KEPT_S)
         self._newest = _Newest()
@@ -102,6 +109,9 @@ class ObservationServer:
             TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._timer.cancel()
+        self._drop_timer = node.create_timer(
+            DROP_EVERY_S, self._drop_old, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         self._server = ActionServer(
             node, ObserveReaction, name, self._execute,
             goal_callback=lambda _: GoalResponse.ACCEPT,
@@ -147,6 +157,7 @@ class ObservationServer:
         """End all goals and the action."""
         self.interrupt("the node ends")
         self._node.destroy_timer(self._timer)
+        self._node.destroy_timer(self._drop_timer)
         self._server.destroy()
 
     async def _execute(self, handle: Any) -> Any:
@@ -287,6 +298,24 @@ class ObservationServer:
             append_line(Path(path).expanduser(), json.dumps(line, ensure_ascii=False))
         except OSError as error:
             self._on_failure(f"observation_log {path}: {error.strerror or error}")
+            return
+        # The first line after a start: the robot may be off before the timer comes.
+        if time.monotonic() - self._dropped_at >= DROP_EVERY_S:
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Take lines out of the log that have been there for long enough."""
+        path, days = self._log(), self._log_days()
+        if not path or days <= 0:
+            return
+        self._dropped_at = time.monotonic()
+        before = datetime.now(timezone.utc) - timedelta(days=days)
+        try:
+            drop_old_lines(Path(path).expanduser(), before)
+        except FileNotFoundError:
+            pass  # nothing was observed yet
+        except OSError as error:
+            self._on_failure(f"observation_log {path}: {error.strerror or error}")
 
     def _image_now(self) -> float:
         """Return the time that an image taken now would be stamped with."""
@@ -297,19 +326,6 @@ class ObservationServer:
 
     def _now(self) -> float:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append one line to a file that only its owner can read; whole or not at all."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        data = (line + "\n").encode()
-        before = os.fstat(handle).st_size
-        if os.write(handle, data) != len(data):
-            os.ftruncate(handle, before)  # the disk is full
-            raise OSError(28, "no space left on device")
-    finally:
-        os.close(handle)
 
 
 def _problem(request: Any, now: float) -> str:

@@ -117,14 +117,15 @@ def _check_beside(task: Task) -> None:
     """Refuse to write over a CSV or an MCAP that somebody else made, before the long work."""
     for wanted, suffix in ((task.csv, ".csv"), (task.mcap, ".mcap")):
         path = _beside(task.entry, suffix)
-        if wanted and path.exists() and not _ours(path):
+        if wanted and path.exists() and not made_by_predict(path):
             raise SessionError(
                 f"{path}: exists and was not made by predict --{suffix[1:]};"
                 " rename it, or name another --output"
             )
 
 
-def _ours(path: Path) -> bool:
+def made_by_predict(path: Path) -> bool:
+    """Whether a file beside a table is one of ours, and not somebody's own."""
     if path.suffix == ".csv":
         with path.open("rb") as stream:
             return stream.read(len(_CSV_HEAD)) == _CSV_HEAD
