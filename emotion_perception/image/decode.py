@@ -22,6 +22,12 @@ from PIL import Image
 
 MAX_PIXELS = 64 * 2**20  # a larger header is a fault or an attack: refused before allocating
 
+# What a small file can ask of a decoder; without these limits 4 MB keep it busy for hours.
+_MAX_SCAN_PIXELS = 4 * MAX_PIXELS  # a progressive JPEG goes over the image once for each scan
+_MAX_PNG_BYTES = 2 * MAX_PIXELS  # of uncompressed pixels
+_MAX_SEGMENTS = 50_000  # markers or chunks; a PNG of 128 MB has 16,000
+_PIXELS_A_BYTE = 8 * 64  # of a JPEG: each block of 8x8 pixels takes one bit at least
+
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -130,7 +136,9 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
     declared = str(_field(message, "format"))
     encoding = declared.split(";")[0].strip()
     if "compresseddepth" in declared.lower() or encoding in _DEPTH:
-        raise ImageError(f"format: {declared!r} is a depth image, expected a colour or grey one")
+        raise ImageError(
+            f"format: {_shown(declared)} is a depth image, expected a colour or grey one"
+        )
     buffer = _data(message)
     if buffer.size == 0:
         raise ImageError("data: empty, expected a JPEG or PNG")
@@ -143,7 +151,7 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
         _check_png(raw)
     else:
         raise ImageError(
-            f"data: starts with {head.hex(' ')}, expected a JPEG or PNG (format {declared!r})"
+            f"data: starts with {head.hex(' ')}, expected a JPEG or PNG (format {_shown(declared)})"
         )
     image = _imdecode(buffer)
     if end_of_jpeg and _lacks_pixels(raw, end_of_jpeg, image):
@@ -174,6 +182,11 @@ def _field(message: Any, name: str) -> Any:
         raise ImageError(f"{name}: missing in a message of type {type(message).__name__}") from None
 
 
+def _shown(text: str) -> str:
+    """Quote the start of a text from a message: nobody may fill the log with it."""
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
 def _uint(message: Any, name: str) -> int:
     value = _field(message, name)
     try:
@@ -190,7 +203,9 @@ def _encoding(message: Any) -> str:
     if encoding in _DEPTH:
         raise ImageError(f"encoding: {encoding!r} is depth, expected a colour or grey image topic")
     if encoding not in ENCODINGS:
-        raise ImageError(f"encoding: {encoding!r} is unknown, expected {', '.join(ENCODINGS)}")
+        raise ImageError(
+            f"encoding: {_shown(encoding)} is unknown, expected {', '.join(ENCODINGS)}"
+        )
     return encoding
 
 
@@ -280,6 +295,7 @@ def _imdecode(buffer: NDArray[np.uint8]) -> NDArray[Any]:
 # The next JPEG marker: neither a stuffed FF00, nor a restart, nor a fill byte.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _JPEG_END = 0xD9
+_JPEG_SCAN = 0xDA
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -289,12 +305,19 @@ def _check_jpeg(raw: memoryview) -> int:
     Returns:
         The offset of the end marker. Bytes after it are the padding that webcams send.
     """
-    position, sized = 2, False
-    while (found := _MARKER.search(raw, position)) is not None:
+    position, pixels, scans = 2, 0, 0
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(raw, position)
+        if found is None:
+            break
         marker, position = found.group(1)[0], found.end()
         if marker == _JPEG_END:
-            if not sized:
+            if not pixels:
                 raise ImageError("data: corrupt, the JPEG has no frame header")
+            if pixels > _PIXELS_A_BYTE * found.start():
+                raise ImageError(
+                    f"data: truncated, {found.start()} bytes of JPEG can't hold {pixels} pixels"
+                )
             return found.start()
         if marker == 0x01:  # the only other one without a length
             continue
@@ -304,8 +327,16 @@ def _check_jpeg(raw: memoryview) -> int:
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack(">HH", segment[3:7])
             _checked_size(width, height)
-            sized = True
+            pixels = max(pixels, width * height)
+        if marker == _JPEG_SCAN:
+            scans += 1
+            if scans * pixels > _MAX_SCAN_PIXELS:
+                raise ImageError(
+                    f"data: {scans} scans or more of {pixels} pixels, expected a JPEG of fewer"
+                )
         position += struct.unpack(">H", segment[:2])[0]
+    else:
+        raise ImageError(f"data: corrupt, {_MAX_SEGMENTS} markers in one JPEG")
     raise ImageError(f"data: truncated, {len(raw)} bytes of JPEG without an end marker")
 
 
@@ -333,10 +364,15 @@ def _thumbnail(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image, np.uint8)
 
 
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
 def _check_png(raw: memoryview) -> None:
     """Check a PNG's size, its chunks' checksums and that it ends; decoders may skip these."""
-    position, count = len(_PNG_MAGIC), 0
-    while position + 12 <= len(raw):
+    position = len(_PNG_MAGIC)
+    for count in range(_MAX_SEGMENTS):
+        if position + 12 > len(raw):
+            break
         (length,) = struct.unpack(">I", raw[position : position + 4])
         kind = bytes(raw[position + 4 : position + 8])
         end = position + 12 + length
@@ -347,8 +383,25 @@ def _check_png(raw: memoryview) -> None:
         if count == 0:
             if kind != b"IHDR" or length != 13:
                 raise ImageError(f"data: corrupt, the PNG starts with {kind!r}, expected IHDR")
-            _checked_size(*struct.unpack(">II", raw[position + 8 : position + 16]))
+            _check_png_header(bytes(raw[position + 8 : position + 21]))
         if kind == b"IEND":
             return
-        position, count = end, count + 1
+        position = end
+    else:
+        raise ImageError(f"data: corrupt, {_MAX_SEGMENTS} chunks in one PNG")
     raise ImageError(f"data: truncated, {len(raw)} bytes of PNG without an end chunk")
+
+
+def _check_png_header(header: bytes) -> None:
+    """Check what IHDR says: 13 bytes."""
+    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
+    _checked_size(width, height)
+    channels = _PNG_CHANNELS.get(colour)
+    if channels is None or depth not in (1, 2, 4, 8, 16):
+        raise ImageError(f"data: corrupt, a PNG of colour type {colour} with {depth} bits")
+    size = width * height * channels * depth // 8
+    if size > _MAX_PNG_BYTES:
+        raise ImageError(
+            f"data: {width}x{height} pixels of {channels * depth} bits are {size} bytes,"
+            f" expected at most {_MAX_PNG_BYTES} in a PNG"
+        )

@@ -541,6 +541,64 @@ class TestCompressedFaults:
         with pytest.raises(ImageError, match=expected):
             decode_compressed(CompressedMessage("jpeg", data))
 
+    @staticmethod
+    def resized_jpeg(data: bytes, side: int) -> bytearray:
+        changed = bytearray(data)
+        frame = re.search(rb"\xff[\xc0\xc2]..\x08", data, re.DOTALL).end()
+        changed[frame : frame + 4] = struct.pack(">HH", side, side)
+        return changed
+
+    @pytest.mark.parametrize("progressive", [0, 1])
+    def test_a_few_bytes_do_not_buy_millions_of_pixels(self, progressive):
+        small = jpeg(noise(16, 16), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+        with pytest.raises(ImageError, match="bytes of JPEG can't hold 16777216 pixels"):
+            decode_compressed(CompressedMessage("jpeg", self.resized_jpeg(small, 4096)))
+
+    def test_the_emptiest_jpeg_of_many_pixels_is_decoded(self):
+        flat = np.full((2048, 2048), 90, np.uint8)
+        for progressive in (0, 1):
+            data = jpeg(flat, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+            assert decode_compressed(CompressedMessage("jpeg", data)).shape == (2048, 2048, 3)
+
+    def test_scans_without_end_are_refused(self):
+        data = jpeg(picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+        last = data.rindex(b"\xff\xda")
+        again = data[:-2] + data[last:-2] * 40_000 + data[-2:]
+        with pytest.raises(ImageError, match="scans or more of 12288 pixels"):
+            decode_compressed(CompressedMessage("jpeg", again))
+
+    def test_markers_and_chunks_without_end_are_refused(self):
+        data = jpeg(picture())
+        with pytest.raises(ImageError, match="50000 markers in one JPEG"):
+            decode_compressed(
+                CompressedMessage("jpeg", data[:2] + b"\xff\xe1\0\2" * 60_000 + data[2:])
+            )
+        whole = png(picture())
+        many = whole[:-12] + png_chunk(b"tEXt", b"") * 60_000 + whole[-12:]
+        with pytest.raises(ImageError, match="50000 chunks in one PNG"):
+            decode_compressed(CompressedMessage("png", many))
+
+    @pytest.mark.parametrize(
+        ("depth", "colour", "expected"),
+        [(16, 6, "expected at most 134217728 in a PNG"), (8, 5, "colour type 5"),
+         (3, 2, "colour type 2 with 3 bits")],
+    )  # fmt: skip
+    def test_a_png_of_too_many_bytes_or_no_known_kind(self, depth, colour, expected):
+        header = struct.pack(">IIBBBBB", 8000, 8000, depth, colour, 0, 0, 0)
+        bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IEND", b"")
+        with pytest.raises(ImageError, match=expected):
+            decode_compressed(CompressedMessage("png", bomb))
+
+    def test_nobody_fills_the_log(self):
+        for decode, message in (
+            (decode_image, RawMessage(encoding="x" * 10**6)),
+            (decode_compressed, CompressedMessage("x" * 10**6, b"nothing")),
+            (decode_compressed, CompressedMessage("compressedDepth" * 10**5, b"nothing")),
+        ):
+            with pytest.raises(ImageError) as error:
+                decode(message)
+            assert len(str(error.value)) < 1000
+
     def test_a_flipped_byte_in_a_png(self):
         data = bytearray(png(picture()))
         data[len(data) // 2] ^= 1
