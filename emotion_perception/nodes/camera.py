@@ -72,6 +72,7 @@ class Camera:
         self.observations = ObservationServer(
             node, why_not_looking, lambda: parameter("observation_log"),
             lambda line: refused("observation not logged", line), self._own("observe_reaction"),
+            lambda: int(parameter("observation_log_days")),
         )  # fmt: skip
 
     def open(self) -> None:
