@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError, verify_files
+from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.models import find_model
 
@@ -72,6 +73,7 @@ class FaceIdentity:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         path = folder / ONNX_FILE
+        check_network_file(path)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from emotion_perception.limited_files import read_json
+
+MOST_BYTES: Final = 2 << 30
+"""Of one file that a card names."""
 
 
 class ModelError(ValueError):
@@ -41,7 +46,7 @@ def read_card(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
     """
     path = directory / card_name
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Any] = read_json(path)
     except OSError as error:
         raise ModelError(
             f"{path}: cannot read the model card ({error.strerror}); {_REPAIR}"
@@ -54,7 +59,7 @@ def read_card(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
     if not isinstance(files, dict) or not files:
         raise ModelError(f"{path}: expected an object 'files' of name: sha256; {_REPAIR}")
     for name, digest in files.items():
-        if Path(name).name != name or not isinstance(digest, str):
+        if Path(name).name != name or "\0" in name or not isinstance(digest, str):
             raise ModelError(
                 f"{path}: files: expected plain file names with a hash, got {name!r}: {digest!r}"
             )
@@ -81,6 +86,12 @@ def verify_files(directory: Path, card_name: str = "card.json") -> dict[str, Any
     for name, expected in card["files"].items():
         path = directory / name
         try:
+            told = path.stat()
+            if not stat.S_ISREG(told.st_mode) or told.st_size > MOST_BYTES:
+                raise ModelError(
+                    f"{path}: expected an ordinary file of at most {MOST_BYTES / 1e9:.1f} GB;"
+                    f" {_REPAIR}"
+                )
             actual = sha256_of(path)
         except OSError as error:
             raise ModelError(

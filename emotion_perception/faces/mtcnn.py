@@ -22,6 +22,7 @@ from emotion_perception.faces.mtcnn_cascade import (
     checked_model,
 )
 from emotion_perception.faces.mtcnn_geometry import STRIDE, Strip, window_boxes
+from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.faces.quick import QuickImage
 from emotion_perception.team import team
 
@@ -131,8 +132,9 @@ def _session(path: Path) -> Any:
     """Load a network.
 
     Raises:
-        ModelError: ONNX Runtime cannot read the file.
+        ModelError: ONNX Runtime cannot read the file, or should not.
     """
+    check_network_file(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

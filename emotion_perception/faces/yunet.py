@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.apart import answer, try_apart
 from emotion_perception.faces.face import Face
 from emotion_perception.faces.frame_check import check_frame
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.faces.network_file import check_network_file
 
 _TOP_K = 5000  # candidates that enter the suppression; OpenCV's own default
+_FIRST_SIZE = (320, 320)
+_MOST_BYTES = 16 << 20  # of the file; OpenCV Zoo's has 0.2 MB
 
 
 class YuNetDetector:
@@ -53,18 +58,10 @@ class YuNetDetector:
         path = Path(model_file)
         if not path.is_file():
             raise ModelError(f"{path}: no such YuNet model file")
-        self._size = (320, 320)
-        try:
-            self._detector: Any = cv2.FaceDetectorYN.create(
-                str(path), "", self._size, score_threshold, nms_threshold, _TOP_K
-            )
-            # OpenCV accepts any network; only a first run shows whether it is a YuNet.
-            self._detector.detect(np.zeros((320, 320, 3), np.uint8))
-        except cv2.error as error:
-            reason = " ".join(error.err.split())
-            raise ModelError(
-                f"{path}: OpenCV {cv2.__version__} cannot run it as a YuNet ({reason})"
-            ) from error
+        check_network_file(path, _MOST_BYTES)
+        try_apart("emotion_perception.faces.yunet", path)  # damaged networks have crashed OpenCV
+        self._size = _FIRST_SIZE
+        self._detector = _open(path, score_threshold, nms_threshold)
 
     def detect(self, frame_bgr: NDArray[np.uint8]) -> list[Face]:
         """Find faces.
@@ -89,6 +86,31 @@ class YuNetDetector:
         return sorted(faces, key=lambda face: -face.score)
 
 
+def _open(path: Path, score_threshold: float, nms_threshold: float) -> Any:
+    """Load a network, and run it once: OpenCV accepts any, only that shows whether it is a YuNet.
+
+    Raises:
+        ModelError: OpenCV cannot.
+    """
+    try:
+        detector = cv2.FaceDetectorYN.create(
+            str(path), "", _FIRST_SIZE, score_threshold, nms_threshold, _TOP_K
+        )
+        detector.detect(np.zeros((*_FIRST_SIZE[::-1], 3), np.uint8))
+    except cv2.error as error:
+        reason = " ".join(error.err.split())
+        raise ModelError(
+            f"{path}: OpenCV {cv2.__version__} cannot run it as a YuNet ({reason})"
+        ) from error
+    return detector
+
+
+def _try(path: Path) -> str:
+    """What the process that tries a file does."""
+    _open(path, 0.6, 0.3)
+    return "a YuNet"
+
+
 def _face(row: NDArray[np.float32]) -> Face:
     """Convert a row of OpenCV's result (15,): x, y, width, height, landmarks, score.
 
@@ -105,3 +127,7 @@ def _face(row: NDArray[np.float32]) -> Face:
 
 def _longer_side(face: Face) -> float:
     return float((face.box[2:] - face.box[:2]).max())
+
+
+if __name__ == "__main__":
+    sys.exit(answer(_try))

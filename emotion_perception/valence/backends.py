@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from emotion_perception.device import fast_integers
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.team import team
 from emotion_perception.valence.checkpoint import Checkpoint
+from emotion_perception.valence.labels import CLASSES
 from emotion_perception.valence.torch_backend import TorchBackend, load_network
 
 __all__ = ["Backend", "OnnxBackend", "TorchBackend", "cpu_backend", "load_network"]
@@ -59,6 +61,7 @@ class OnnxBackend:
         import onnxruntime
 
         file = file or checkpoint.onnx_file
+        check_network_file(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._team = team(threads)
@@ -71,9 +74,24 @@ class OnnxBackend:
         except Exception as error:  # its exceptions share no base class of their own
             raise ModelError(f"{file}: not a usable ONNX network: {error}") from error
         size = checkpoint.preprocessing.size
-        shape = self._session.get_inputs()[0].shape
-        if list(shape[1:]) != [1, size, size]:
-            raise ModelError(f"{file}: its input is {shape}, the card says N, 1, {size}, {size}")
+        for what, told, name, wanted in (
+            ("input", self._session.get_inputs(), "crops", [1, size, size]),
+            ("output", self._session.get_outputs(), None, [len(CLASSES)]),
+        ):
+            if (
+                len(told) != 1
+                or told[0].type != "tensor(float)"
+                or name not in (None, told[0].name)
+            ):
+                found = ", ".join(f"{one.name} {one.type}" for one in told)
+                raise ModelError(
+                    f"{file}: its {what} is {found}, expected one tensor(float)"
+                    + (f" called {name}" if name else "")
+                )
+            if list(told[0].shape[1:]) != wanted:
+                raise ModelError(
+                    f"{file}: its {what} is {told[0].shape}, the card says {['N', *wanted]}"
+                )
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits (N, 3) for standardised grey crops, float32 (N, 1, S, S)."""

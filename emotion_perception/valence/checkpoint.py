@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from emotion_perception.faces.model_files import ModelError, sha256_of, verify_files
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.limited_files import read_json
 from emotion_perception.valence.labels import CLASSES
 
 FORMAT = 1
@@ -173,7 +174,7 @@ def write_card(directory: Path, fields: dict[str, Any]) -> None:
 def record_figures(checkpoint: HasCard, name: str, figures: dict[str, Any]) -> None:
     """Write measured figures into the card of a checkpoint, under ``figures.name``."""
     path = checkpoint.directory / CARD_FILE
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = read_json(path)
     card.setdefault("figures", {})[name] = figures
     write_atomically(path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
@@ -181,7 +182,7 @@ def record_figures(checkpoint: HasCard, name: str, figures: dict[str, Any]) -> N
 def record_variant(checkpoint: Checkpoint, name: str) -> None:
     """Write the hash of a variant of the network, a file beside the others, into the card."""
     path = checkpoint.directory / CARD_FILE
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = read_json(path)
     card.setdefault("variants", {})[name] = sha256_of(checkpoint.directory / name)
     write_atomically(path, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 

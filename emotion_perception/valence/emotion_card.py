@@ -7,7 +7,6 @@ where its authors say so.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError, verify_files
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.limited_files import read_json
 from emotion_perception.valence.checkpoint import CARD_FILE, FORMAT, ONNX_FILE
 from emotion_perception.valence.framing import Framing, framing_from_card
 from emotion_perception.valence.labels import CLASSES, DROPPED, EMOTION_TO_VALENCE
@@ -155,7 +155,7 @@ def load_emotion_card(directory: Path) -> EmotionCard:
 def is_emotion_network(directory: Path) -> bool:
     """Whether a folder holds the card of a network of emotions, be it right or wrong."""
     try:
-        card = json.loads((directory / CARD_FILE).read_text(encoding="utf-8"))
+        card = read_json(directory / CARD_FILE)
     except (OSError, ValueError):
         return False
     return isinstance(card, dict) and card.get("kind") == KIND
@@ -168,7 +168,7 @@ def read_emotion_card(path: Path) -> EmotionCard:
         ModelError: names the file and the field.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the card ({error.strerror})") from error
     except ValueError as error:

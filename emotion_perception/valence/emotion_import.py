@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from emotion_perception.apart import try_apart
 from emotion_perception.faces.model_files import ModelError, sha256_of
+from emotion_perception.limited_files import read_json
 from emotion_perception.models import find_model
 from emotion_perception.valence.checkpoint import CARD_FILE, ONNX_FILE
 from emotion_perception.valence.emotion_card import (
@@ -16,8 +18,9 @@ from emotion_perception.valence.emotion_card import (
     load_emotion_card,
     read_emotion_card,
 )
-from emotion_perception.valence.emotions import EmotionModel, EmotionNetwork, output_kind
+from emotion_perception.valence.emotions import EmotionModel
 
+TRIAL: Final = "emotion_perception.valence.trial"
 NETWORKS: Final = "networks"
 """Folder of the cards without weights, among the shipped models."""
 
@@ -50,9 +53,10 @@ def card_of(network: str) -> Path:
 def import_network(card_file: Path, network_file: Path, folder: Path) -> EmotionCard:
     """Make a checkpoint folder that the pipeline can load.
 
-    The network is run a few times, so that a file that does not fit its card is refused now and not
-    on the robot. Whether the softmax is part of the file is seen there, and noted in the folder's
-    card, whatever the card without weights says.
+    The network is run a few times, first in a process of its own, so that a file that does not fit
+    its card, or breaks what runs it, is refused now and not on the robot. Whether the softmax is
+    part of the file is seen there, and noted in the folder's card, whatever the card without
+    weights says.
 
     Args:
         card_file: card of the network.
@@ -67,11 +71,11 @@ def import_network(card_file: Path, network_file: Path, folder: Path) -> Emotion
         FileExistsError: if the folder exists; weights are never overwritten.
         OSError: if the folder cannot be written.
     """
-    card = read_emotion_card(card_file)
-    told = json.loads(card_file.read_text(encoding="utf-8"))
+    read_emotion_card(card_file)
+    told = read_json(card_file)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; choose another --output")
-    told["output"] = output_kind(EmotionNetwork(card, network_file, threads=1).trial())
+    told["output"] = try_apart(TRIAL, network_file, card_file)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from emotion_perception.faces.face import Face
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.image.preprocess import FacePreprocessing
 from emotion_perception.team import team
 from emotion_perception.valence.calibration import softmax
 from emotion_perception.valence.emotion_card import EmotionCard, valence_of
-from emotion_perception.valence.network_file import check_network_file
 
 _LEAST: Final = 1e-12
 """Of a probability whose logarithm is taken."""

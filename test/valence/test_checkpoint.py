@@ -133,7 +133,7 @@ def test_garbage_with_a_right_hash_is_refused(checkpoint_dir):
         checkpoint_dir,
         {k: v for k, v in card.items() if k not in ("files", "format", "classes")},
     )
-    with pytest.raises(ModelError, match=r"model\.onnx: not a usable"):
+    with pytest.raises(ModelError, match=r"model\.onnx: not an ONNX network"):
         OnnxBackend(load_checkpoint(checkpoint_dir))
 
 
