@@ -134,7 +134,7 @@ def test_single_option_is_always_taken():
 
 @pytest.mark.parametrize("options", [[], ["a", "b", "a"]])
 def test_bad_options_are_refused(options):
-    with pytest.raises(ValueError, match="at least one and none twice"):
+    with pytest.raises(ValueError, match=r"options: .*at least one and none twice, got \["):
         chooser(options=options)
 
 
@@ -143,6 +143,6 @@ def test_bad_options_are_refused(options):
 )
 def test_bad_lessons_are_refused_and_change_nothing(lesson, error):
     one = chooser()
-    with pytest.raises(error):
+    with pytest.raises(error, match="d: expected one of a, b, c" if error is KeyError else "4"):
         one.learn(*lesson)
     assert beliefs(one) == beliefs(chooser())

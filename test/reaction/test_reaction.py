@@ -58,6 +58,21 @@ def test_a_verdict_goes_with_its_reason(verdict, reason):
         )
 
 
+def test_the_message_says_what_does_not_go_together():
+    fields = {"face": face(0, 0, 1, 1), "reaction": Reaction.POSITIVE, "stamp": 0.0}
+    p = np.ones(3, np.float32) / 3
+    with pytest.raises(ValueError, match="reaction POSITIVE does not go with reason LOW_QUALITY"):
+        FaceReaction(probabilities=p, reason=Reason.LOW_QUALITY, **fields)
+    with pytest.raises(ValueError, match=r"probabilities: expected 3 values, got \(2,\)"):
+        FaceReaction(probabilities=p[:2], reason=Reason.NONE, **fields)
+
+
+def test_at_the_threshold_is_an_answer():
+    half = np.array([0.25, 0.25, 0.5], np.float32)
+    assert decide(half, 0.5) == (Reaction.POSITIVE, Reason.NONE)
+    assert decide(half, 0.5001) == (Reaction.UNKNOWN, Reason.LOW_CONFIDENCE)
+
+
 @pytest.mark.parametrize(
     ("faces", "expected"),
     [
@@ -65,7 +80,16 @@ def test_a_verdict_goes_with_its_reason(verdict, reason):
         ([face(0, 0, 10, 10), face(0, 0, 30, 30)], 1),
         # Only what lies inside the frame counts: the second is larger, but mostly cut off.
         ([face(0, 0, 30, 30), face(90, 0, 150, 60)], 0),
+        ([face(0, 0, 30, 30), face(-50, -50, 20, 20)], 0),
+        ([face(0, 0, 30, 30), face(0, 60, 60, 120)], 1),  # the frame is less high than wide
+        ([face(0, 0, 30, 30), face(0, 90, 60, 150)], 0),
     ],
 )
 def test_largest_face(faces, expected):
     assert largest_face(faces, 100, 100) == expected
+
+
+def test_the_largest_face_of_a_frame_that_is_not_square():
+    low, right = face(0, 60, 50, 110), face(120, 0, 160, 40)
+    assert largest_face([low, right], 200, 80) == 1
+    assert largest_face([low, right], 130, 120) == 0
