@@ -25,6 +25,7 @@ from emotion_perception.image.source import (
     FrameSource,
     SourceError,
     Unreadable,
+    check_samples,
     is_text,
     read_head,
 )
@@ -78,6 +79,7 @@ def open_video(
     # FFmpeg would render a text, or follow a playlist to other files.
     if is_text(read_head(path, "a video")):
         raise SourceError(f"{path}: a text file, expected a video")
+    check_samples(path)
     logging.getLogger("libav").setLevel(logging.CRITICAL)  # we tell what went wrong ourselves
     reader = _Reader(path, every, max(1, threads), max_side, seek)
     try:

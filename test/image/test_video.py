@@ -1,5 +1,6 @@
 """Real files, made by FFmpeg through PyAV, and damaged by hand."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 av = pytest.importorskip("av", reason="pip install '.[sessions]'")
 
-from emotion_perception.image.source import Frame, SourceError
+from emotion_perception.image.source import Frame, SourceError, open_source
 from emotion_perception.image.video import open_video
 
 
@@ -349,3 +350,20 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         open_video(tmp_path / "x.mp4")
     with pytest.raises(SourceError, match="not a file, expected a video"):
         open_video(tmp_path)
+
+
+@pytest.mark.parametrize("opened", [open_video, open_source])
+@pytest.mark.parametrize("box", [b"stsz", b"trun"])
+def test_samples_that_a_file_cannot_hold(tmp_path, opened, box):
+    """FFmpeg would make a list of them all: 3 GB for 50 million."""
+    path = write(tmp_path / "x.mp4", even(4))
+    content = bytearray(path.read_bytes())
+    if box == b"stsz":
+        at = content.index(b"stsz") + 8
+        content[at : at + 8] = struct.pack(">II", 16, 50_000_000)
+    else:
+        fragment = b"trun" + struct.pack(">II", 0, 50_000_000)
+        content += struct.pack(">I4s", 8 + len(fragment), b"moof") + fragment
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"x\.mp4: announces 500\d{5} samples"):
+        opened(path)
