@@ -94,6 +94,12 @@ def _read_sheet(path: Path) -> list[tuple[Path, About]]:
             raise SessionError(f"{path}: line {number}: recording is empty")
         about = About(**{name: told.get(name, "") for name in COLUMNS[1:]})
         _check(about, f"{path}: line {number}: ")
+        parts = told["recording"].encode().split(b"/")
+        if "\0" in told["recording"] or sum(map(len, parts)) > 2000 or max(map(len, parts)) > 255:
+            raise SessionError(
+                f"{path}: line {number}: recording: no file can be called"
+                f" {told['recording'][:50]!r}..."
+            )
         recording = path.parent / told["recording"]
         before = lines.setdefault(recording.resolve(), number)
         if before != number:

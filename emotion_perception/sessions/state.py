@@ -60,9 +60,11 @@ def thaw(pipeline: ReactionPipeline, state: Any, camera: str = "") -> None:
     if not isinstance(scene, Scene):
         raise StateError(f"expected the state of a Scene, got {type(scene).__name__}")
     fresh = Scene(pipeline._options, pipeline._numbers, None)
-    follower = scene.follower
     if not set(vars(fresh)) == set(vars(scene)):
         raise StateError("the state of another version")
+    follower = scene.follower
+    if not isinstance(follower, FaceFollower) or not isinstance(scene._tracker, FaceTracker):
+        raise StateError("damaged or of another version (its follower or tracker is none)")
     follower._helpers, follower._detector = pipeline._helpers, pipeline.detector
     pipeline._numbers = scene._tracker._numbers
     pipeline._scenes[camera] = scene
@@ -111,8 +113,13 @@ def unpack(told: Any) -> Any:
         return told
     try:
         return _unpack(told)
-    except (KeyError, TypeError, ValueError) as error:
+    except StateError:
+        raise
+    except (KeyError, TypeError, ValueError, SyntaxError, OverflowError) as error:
+        # SyntaxError: of NumPy, for a dtype such as "i,,,"
         raise StateError(f"damaged or of another version ({error})") from None
+    except RecursionError:
+        raise StateError("damaged: its parts lie too deep in each other") from None
 
 
 def _unpack(told: dict[str, Any]) -> Any:

@@ -64,7 +64,13 @@ def read_spans(table: Path) -> list[Span]:
         raise DataError(f"{table}: not found") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{table}: not a readable CSV file ({error})") from error
-    lines = text.splitlines()
+    try:
+        return _spans(table, text.splitlines())
+    except csv.Error as error:
+        raise DataError(f"{table}: not a readable CSV file ({error})") from error
+
+
+def _spans(table: Path, lines: list[str]) -> list[Span]:
     head = lines[0] if lines else ""
     reader = csv.reader(lines, delimiter=max(",;\t", key=head.count))
     header = [name.strip().lower() for name in next(reader, [])]

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from emotion_perception.limited_files import read_json
 from emotion_perception.training.capture_select import Crop
 from emotion_perception.training.faces import DataError
 from emotion_perception.training.patients import (
@@ -282,13 +283,16 @@ def read_labels(path: Path) -> Labels:
     separator = max(",;\t", key=first.count)
     complete = text.endswith("\n")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header = [name.strip().strip('"') for name in next(reader, [])]
+    try:
+        header, *table = list(reader) or [[]]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a readable table ({error})") from error
+    header = [name.strip().strip('"') for name in header]
     missing = {"file", "recording", "valence"} - set(header)
     if missing:
         raise DataError(f"{path}: the columns {', '.join(sorted(missing))} are missing")
     rows: list[Row] = []
     lines: list[int] = []
-    table = list(reader)
     for number, fields in enumerate(table, start=2):
         if not any(field.strip() for field in fields):
             continue
@@ -309,7 +313,7 @@ def _read_recordings(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
         for entry in entries:
             if not (isinstance(entry["recording"], str) and isinstance(entry["source"], str)):
                 raise ValueError("a recording without name or source")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from emotion_perception.limited_files import read_json
 from emotion_perception.training.faces import DataError
 from emotion_perception.training.patients import make_private, patient_folder, write_private
 
@@ -46,6 +47,8 @@ class Consent:
             raise DataError(f"given_by: expected {' or '.join(GIVEN_BY)}, got {self.given_by!r}")
         for name in ("purpose", "recorded_by"):
             text = getattr(self, name)
+            if not isinstance(text, str):
+                raise DataError(f"{name}: expected text, got {text!r}")
             if not text.strip() or len(text) > _TEXT_LIMIT or not text.isprintable():
                 raise DataError(f"{name}: expected one line of 1 to {_TEXT_LIMIT} characters")
             if "@" in text:
@@ -134,7 +137,7 @@ def read_consents(data: Path, person: str) -> list[Consent]:
     """
     path = patient_folder(data, person) / CONSENT_FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         raise DataError(f"{path}: not found, {person} has given no consent") from None
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,9 @@ from emotion_perception.training.fer_csv import (
     VOTE_TABLE,
     image_table,
     load_fer_csv,
+    parse_votes,
 )
+from emotion_perception.training.listing import read_rows
 
 TILES_A_ROW = 32
 
@@ -48,19 +49,14 @@ def load_fer(directory: Path, split: str) -> FaceSet:
     table = directory / "labels.csv"
     if not table.is_file():
         raise DataError(f"{table}: not found; expected FER+ as {FER_LAYOUT}")
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = {"index", "row", "usage", "unique_keep", *VOTE_COLUMNS} - set(
-            reader.fieldnames or ()
-        )
-        if missing:
-            raise DataError(f"{table}: the columns {sorted(missing)} are missing")
-        rows = [
-            row for row in reader if row["usage"] == SPLITS[split] and row["unique_keep"] == "1"
-        ]
+    rows = [
+        (where, row)
+        for where, row in read_rows(table, ("index", "row", "usage", "unique_keep", *VOTE_COLUMNS))
+        if row["usage"] == SPLITS[split] and row["unique_keep"] == "1"
+    ]
     if not rows:
         raise DataError(f"{table}: no row with usage {SPLITS[split]} and unique_keep 1")
-    index = np.array([int(row["index"]) for row in rows])
+    index = np.array([_index(row["index"], where) for where, row in rows])
     images = np.empty((len(rows), TILE, TILE), np.uint8)
     for number in np.unique(index // TILES_A_ROW**2):
         path = directory / "sheets" / f"sheet_{number:03d}.png"
@@ -73,6 +69,13 @@ def load_fer(directory: Path, split: str) -> FaceSet:
         images[here] = tiles.reshape(-1, TILE, TILE)[index[here] % TILES_A_ROW**2]
     return from_emotions(
         images,
-        np.array([[float(row[c]) for c in VOTE_COLUMNS] for row in rows], np.float32),
-        files=[f"row {row['row']}" for row in rows],
+        np.array([parse_votes(row, where) for where, row in rows], np.float32),
+        files=[f"row {row['row']}" for _, row in rows],
     )
+
+
+def _index(text: str, where: str) -> int:
+    """Read the number of a tile."""
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise DataError(f"{where}: index: expected a whole number from 0 up, got {text!r}")
+    return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ VOTE_TABLE = "fer2013new.csv"
 
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """FER2013's own seven labels, 0 to 6; FER+ replaces them by votes."""
+
+_MOST_VOTES = 1_000_000
 
 # Where the same pixels are in several splits, the copy that is measured on stays.
 _RANK = {"PrivateTest": 0, "PublicTest": 1, "Training": 2}
@@ -105,11 +108,21 @@ def _read_votes(table: Path) -> list[tuple[bool, str, list[float]]]:
         raise DataError(f"{table}: not found; FER+ publishes the votes under this name")
     votes = []
     for where, row in read_rows(table, ("Usage", "Image name", *VOTE_COLUMNS)):
-        try:
-            counts = [float(row[name]) for name in VOTE_COLUMNS]
-        except ValueError as error:
-            raise DataError(f"{where}: expected numbers of votes ({error})") from None
-        if min(counts) < 0 or not np.isfinite(counts).all():
-            raise DataError(f"{where}: expected numbers of votes from 0 up, got {counts}")
-        votes.append((bool(row["Image name"].strip()), row["Usage"].strip(), counts))
+        named = bool(row["Image name"].strip())
+        votes.append((named, row["Usage"].strip(), parse_votes(row, where)))
     return votes
+
+
+def parse_votes(row: Mapping[str, str], where: str) -> list[float]:
+    """Read the votes of an image, in the order of EMOTIONS.
+
+    Raises:
+        DataError: naming the row, if one is no number of votes.
+    """
+    try:
+        counts = [float(row[name]) for name in VOTE_COLUMNS]
+    except ValueError as error:
+        raise DataError(f"{where}: expected numbers of votes ({error})") from None
+    if not all(0 <= count <= _MOST_VOTES for count in counts):
+        raise DataError(f"{where}: expected numbers of votes, 0 to {_MOST_VOTES}, got {counts}")
+    return counts

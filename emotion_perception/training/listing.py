@@ -113,6 +113,15 @@ def read_rows(
     """
     if not table.is_file():
         raise DataError(f"{table}: not found")
+    try:
+        yield from _rows(table, required, header)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{table}: not a readable CSV file ({error})") from error
+
+
+def _rows(
+    table: Path, required: Sequence[str], header: Sequence[str] | None
+) -> Iterator[tuple[str, dict[str, str]]]:
     with table.open(newline="", encoding="utf-8-sig") as file:
         line = file.readline()
         file.seek(0)
@@ -129,16 +138,25 @@ def read_rows(
                 f"{table}: the columns {', '.join(sorted(missing))} are missing; it has "
                 f"{', '.join(first) or 'none'}"
             )
-        try:
-            for row in reader:
-                if not row:
-                    continue
-                where = f"{table}, row {reader.line_num}"
-                if len(row) < len(first):
-                    raise DataError(f"{where}: expected {len(first)} fields, got {len(row)}")
-                yield where, dict(zip(first, row, strict=False))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{table}: not a readable CSV file ({error})") from error
+        for row in reader:
+            if not row:
+                continue
+            where = f"{table}, row {reader.line_num}"
+            if len(row) < len(first):
+                raise DataError(f"{where}: expected {len(first)} fields, got {len(row)}")
+            yield where, dict(zip(first, row, strict=False))
+
+
+def read_lines(table: Path) -> list[str]:
+    """Return the lines of a text file; a byte-order mark does no harm.
+
+    Raises:
+        DataError: if it is no text.
+    """
+    try:
+        return table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{table}: not a readable text file ({error})") from error
 
 
 def read_columns(table: Path) -> set[str]:
@@ -148,7 +166,10 @@ def read_columns(table: Path) -> set[str]:
     with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         line = file.readline()
     separator = max(",;\t", key=line.count)
-    return {name.strip() for name in next(csv.reader([line], delimiter=separator), [])}
+    try:
+        return {name.strip() for name in next(csv.reader([line], delimiter=separator), [])}
+    except csv.Error:  # no table: whoever reads it says so
+        return set()
 
 
 def image_files(directory: Path) -> list[Path]:
@@ -195,7 +216,9 @@ def inside(root: Path, name: str, where: str) -> Path:
     Raises:
         DataError: if the name is empty or leads out of the set's folder.
     """
-    path = root / name
-    if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
+    parts = Path(name).parts
+    if not name.strip() or Path(name).is_absolute() or ".." in parts:
         raise DataError(f"{where}: file: expected a path inside {root}, got {name!r}")
-    return path
+    if "\0" in name or len(name.encode()) > 2000 or any(len(p.encode()) > 255 for p in parts):
+        raise DataError(f"{where}: file: no file can be called {name[:50]!r}...")
+    return root / name

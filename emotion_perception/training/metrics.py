@@ -232,11 +232,12 @@ def learning_curves(path: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            names = [name for name in reader.fieldnames or () if name not in ("epoch", "step")]
+            columns = list(reader.fieldnames or ())
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot read the training log: {error}") from error
-    if "epoch" not in (reader.fieldnames or ()):
+    names = [name for name in columns if name not in ("epoch", "step")]
+    if "epoch" not in columns:
         raise DataError(f"{path}: expected Lightning's metrics.csv with a column 'epoch'")
     found: dict[str, dict[float, float]] = {name: {} for name in names}
     for row in rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotion_perception.limited_arrays import read_array
 from emotion_perception.training.faces import DataError
 from emotion_perception.training.listing import (
     Entry,
@@ -120,8 +121,8 @@ def _from_annotations(directory: Path) -> list[Entry]:
 
 def _stored_number(path: Path) -> str:
     try:
-        value = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        value = read_array(path, most=4096)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected an array with one number ({error})") from error
     if value.size != 1:
         raise DataError(f"{path}: expected an array with one number, got shape {value.shape}")
@@ -132,6 +133,8 @@ def _from_table(root: Path, table: Path) -> list[Entry]:
     """Read the older lists, which name the face's box; validation.csv came without a header."""
     required = ("subDirectory_filePath", "expression")
     rows = list(read_rows(table, required, _HEADER))
+    for where, row in rows[:100]:
+        inside(root, row["subDirectory_filePath"], where)
     base = _image_folder(root, table, [row["subDirectory_filePath"] for _, row in rows[:100]])
     entries, without = [], []
     for where, row in rows:
@@ -183,7 +186,7 @@ def _expression(value: str, where: str, count: int) -> str:
     try:
         number = int(float(value))
         exact = number == float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # of an infinity
         exact = False
     if not exact or not 0 <= number < count:
         raise DataError(f"{where}: expression: expected 0 to {count - 1}, got {value!r}")

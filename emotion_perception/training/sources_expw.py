@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emotion_perception.training.faces import DataError
-from emotion_perception.training.listing import Entry, emotion_entry
+from emotion_perception.training.listing import Entry, emotion_entry, read_lines
 
 EXPW_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
@@ -37,7 +37,7 @@ def expw_entries(root: Path, split: str) -> list[Entry]:
     if images is None:
         raise DataError(f"{root}: expected the photographs in one of {', '.join(_FOLDERS)}")
     entries = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(table), 1):
         words = line.split()
         if not words:
             continue

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from emotion_perception.training.faces import DataError
-from emotion_perception.training.listing import Entry, emotion_entry, image_files, read_rows
+from emotion_perception.training.listing import (
+    Entry,
+    emotion_entry,
+    image_files,
+    read_lines,
+    read_rows,
+)
 
 RAF_EMOTIONS = {
     "1": "surprise", "2": "fear", "3": "disgust", "4": "happiness", "5": "sadness", "6": "anger",
@@ -63,7 +69,7 @@ def _authors(root: Path, split: str) -> list[Entry]:
         raise DataError(f"{images}: not found; expected RAF-DB's aligned images there")
     entries = []
     table = root / _LIST
-    for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_lines(table), 1):
         words = line.split()
         if not words:
             continue

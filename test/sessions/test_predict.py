@@ -477,6 +477,7 @@ def test_a_folder_named_by_a_dot(tmp_path, images, monkeypatch):
         ("recording,session\nx.mp4,a\n\n./x.mp4,b\n", "lines 2 and 4 are the same recording"),
         ("recording,session\n\n,b\n", "line 3: recording is empty"),
         ("recording,session\nx.mp4,a,b\n", "line 2: expected 2 fields, got more"),
+        (f"recording,session\n{'x' * 300}.mp4,a\n", "line 2: recording: no file can be called"),
     ],
 )
 def test_wrong_sheets_are_told_in_a_line(tmp_path, rows, message):

@@ -54,11 +54,30 @@ def test_values_come_back(value):
     "state",
     [{"is": "Popen", "has": {}}, {"is": "Face"}, {"in": "set", "items": []}, {"x": 1},
      {"array": "AAAA", "dtype": "<f4", "shape": [2]}, {"array": "", "dtype": "O", "shape": [0, 1]},
-     {"is": "Face", "has": {}}, 7],
+     {"is": "Face", "has": {}}, 7, {"is": "Scene", "has": {}},
+     {"array": "AAAA", "dtype": "i,,,", "shape": [0]}],
 )  # fmt: skip
 def test_other_states_are_refused(state):
     with pytest.raises(StateError):
         thaw(ReactionPipeline(), state)
+
+
+def test_a_state_without_its_follower_is_refused():
+    pipeline = ReactionPipeline()
+    pipeline.run_many([Shot(next(demo_frames(1.0)), 0.0)])
+    state = freeze(pipeline)
+    state["has"]["follower"] = None
+    with pytest.raises(StateError, match="its follower or tracker"):
+        thaw(ReactionPipeline(), state)
+
+
+def test_a_state_without_a_bottom_is_refused():
+    state = 1
+    for _ in range(900):
+        state = {"in": "list", "items": [state]}
+    with pytest.raises(StateError, match="too deep") as error:
+        unpack(state)
+    assert len(str(error.value)) < 200
 
 
 def test_unknown_classes_have_no_state():

@@ -356,6 +356,7 @@ def test_a_table_from_a_spreadsheet(data):
         (lambda t: t.replace("P-1_idx2.jpg", "P-1_idx1.jpg"), r"line 3: file: .*line 2 already"),
         (lambda t: t.replace("valence", "label"), "columns valence are missing"),
         (lambda t: t.replace(",P-1-r001,", "", 1), "line 2: expected 10 fields"),
+        (lambda t: t + '"' + "x" * 140_000, r"not a readable table \(field larger"),
     ],
 )
 def test_wrong_corrections_change_nothing(data, spoil, words):

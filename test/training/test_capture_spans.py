@@ -56,6 +56,7 @@ def test_frames_are_both_included(tmp_path):
         (",0,1,neutral\n", r"line 2: file: empty"),
         ("a,0\n", r"line 2: expected 4 fields, got 2"),
         ("", "no span"),
+        ('a,0,1,"' + "x" * 140_000, r"spans\.csv: not a readable CSV file \(field larger"),
     ],
 )
 def test_errors_name_the_line(tmp_path, rows, words):

@@ -88,7 +88,9 @@ def test_days(tmp_path):
     "text",
     ["", "{}", '{"format": 1, "person": "P-2", "consents": []}',
      '{"format": 1, "person": "P-1", "consents": []}',
-     '{"format": 1, "person": "P-1", "consents": [{"given": 5}]}'],
+     '{"format": 1, "person": "P-1", "consents": [{"given": 5}]}',
+     '{"format": 1, "person": "P-1", "consents": [{"given_by": "patient", "given": "2026-11-20",'
+     ' "purpose": 7, "recorded_by": "x"}]}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_record_is_no_consent(tmp_path, text):
     path = record_consent(tmp_path, "P-1", consent(), DAY)

@@ -45,6 +45,36 @@ def test_bad_folder_is_named(fer_dir, damage, words):
         load_fer(fer_dir, "train")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda row: {**row, "index": "x"}, "row 2: index: expected a whole number from 0"),
+        (lambda row: {**row, "index": "-1"}, "row 2: index: expected a whole number from 0"),
+        (lambda row: {**row, "index": "9" * 400}, "row 2: index: expected a whole number from 0"),
+        (lambda row: {**row, "neutral": ""}, "row 2: expected numbers of votes"),
+        (lambda row: {**row, "neutral": "1e300"}, "row 2: expected numbers of votes, 0 to"),
+        (lambda row: {**row, "NF": "nan"}, "row 2: expected numbers of votes, 0 to"),
+        (lambda row: {"index": "1"}, "row 2: expected .* fields, got 1"),
+    ],
+)
+def test_a_wrong_row_is_named(fer_dir, change, words):
+    path = fer_dir / "labels.csv"
+    header, first, *_ = path.read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    row |= {"usage": "Training", "unique_keep": "1"}
+    path.write_text(f"{header}\n{','.join(change(row).values())}\n")
+    with pytest.raises(DataError, match=words):
+        load_fer(fer_dir, "train")
+
+
+def test_a_table_that_is_no_text(fer_dir):
+    path = fer_dir / "labels.csv"
+    for content in (path.read_text().encode("utf-16"), path.read_bytes() + b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"labels\.csv: not a readable CSV file"):
+            load_fer(fer_dir, "train")
+
+
 def test_unknown_split(fer_dir):
     with pytest.raises(DataError, match="train, validation, test"):
         load_fer(fer_dir, "all")

@@ -149,8 +149,15 @@ def test_learning_curves_of_a_lightning_log(tmp_path):
 def test_no_training_log(tmp_path):
     with pytest.raises(DataError, match=r"metrics\.csv: cannot read"):
         learning_curves(tmp_path / "metrics.csv")
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="'epoch'"):
+    for text in ("", "a,b\n1,2\n"):
+        (tmp_path / "x.csv").write_text(text)
+        with pytest.raises(DataError, match="'epoch'"):
+            learning_curves(tmp_path / "x.csv")
+
+
+def test_a_training_log_with_an_endless_field(tmp_path):
+    (tmp_path / "x.csv").write_text('epoch,loss\n1,"' + "x" * 140_000)
+    with pytest.raises(DataError, match="cannot read the training log: field larger"):
         learning_curves(tmp_path / "x.csv")
 
 

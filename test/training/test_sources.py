@@ -398,6 +398,42 @@ def test_cache_sees_changes(raf_kaggle, cache, face):
     assert len(list(cache.glob("*.npz"))) == 3
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("labels.csv", "file,person,movie,valence\na.jpg,p,m,positive\n"),
+        ("EmoLabel/list_patition_label.txt", "train_1.jpg 5\n"),
+        ("label.lst", "a.jpg 0 1 1 2 2 9 3\n"),
+    ],
+)
+@pytest.mark.parametrize("spoil", [lambda t: t.encode("utf-16"), lambda t: t.encode() + b"\xff"])
+def test_a_label_file_that_is_no_text_is_named(tmp_path, file, text, spoil):
+    for folder in ("images", "Images", "Image/aligned"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_bytes(spoil(text))
+    kind = {"labels.csv": "imfdb", "label.lst": "expw"}.get(file, "raf-db")
+    with pytest.raises(DataError, match=r"not a readable|are missing"):
+        load_source(f"{kind}:{tmp_path}", "train", FRAMING)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/".join("abcdefgh" * 40)])
+def test_a_name_that_no_file_can_have(tmp_path, name):
+    (tmp_path / "positive").mkdir()
+    write_csv(tmp_path / "labels.csv", ("file", "valence"), (f"{name}/" * 40, "positive"))
+    with pytest.raises(DataError, match=r"row 2: file: no file can be called|not a readable CSV"):
+        table_entries(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["inf", "1e999", "-inf", "nan"])
+def test_an_expression_without_end(tmp_path, number):
+    (tmp_path / "images").mkdir()
+    save(tmp_path / "images" / "a.png", np.zeros((4, 4), np.uint8))
+    write_csv(tmp_path / "training.csv", ("subDirectory_filePath", "expression"), ("a.png", number))
+    with pytest.raises(DataError, match=r"row 2: expression: expected 0 to 10"):
+        load_source(f"affectnet:{tmp_path}", "train", FRAMING)
+
+
 def test_fer_sheets(fer_dir):
     assert detect_kind(fer_dir) == "fer-plus"
     faces = load_source(f"{fer_dir}@3", "train", FacePreprocessing(size=64))
