@@ -1,0 +1,1 @@
+"""Fuzzing: damaged and hostile input for every reader of the package; see docs/fuzzing.md."""
