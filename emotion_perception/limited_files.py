@@ -22,6 +22,25 @@ MOST_TABLE_BYTES: Final = 256 << 20
 """Of a table in text, such as a CSV file."""
 
 
+MOST_MESSAGE: Final = 1500
+"""Characters of an error."""
+
+_MOST_DIGITS: Final = 19
+
+
+class BriefError(ValueError):
+    """An error that may quote a file of somebody, who shall not fill the log with it.
+
+    Args:
+        message: what is beyond MOST_MESSAGE is left out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        cut = f"{text[: MOST_MESSAGE - 50]}... ({len(text)} characters in all)"
+        super().__init__(text if len(text) <= MOST_MESSAGE else cut)
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return what is in a file.
 
@@ -72,15 +91,16 @@ def parse_json(text: str | bytes) -> Any:
     """Return what a JSON text says.
 
     Raises:
-        ValueError: it is no JSON, has NaN or infinity, a name twice in one object, or more than
-            MOST_DEPTH levels.
+        ValueError: it is no JSON, has NaN, infinity or a number without end, a name twice in one
+            object, or more than MOST_DEPTH levels.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:
         value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
-        )
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole,
+            object_pairs_hook=_once,
+        )  # fmt: skip
     except RecursionError:
         raise ValueError(f"more than {MOST_DEPTH} levels") from None
     level = [value]
@@ -125,6 +145,12 @@ def _finite(text: str) -> float:
     if value - value != 0:
         raise ValueError(f"{text} is too large a number")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text.lstrip("-")) > _MOST_DIGITS:  # else float() of it might overflow
+        raise ValueError(f"{text[:_MOST_DIGITS]}... is too large a number")
+    return int(text)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from pathlib import Path
 from typing import Any, Final
 
-from emotion_perception.limited_files import read_json
+from emotion_perception.limited_files import BriefError, read_json
 
 MOST_BYTES: Final = 2 << 30
 """Of one file that a card names."""
 
 
-class ModelError(ValueError):
+class ModelError(BriefError):
     """A model is missing, damaged or of the wrong kind; the message says which and what to do."""
 
 
@@ -59,11 +60,16 @@ def read_card(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
     if not isinstance(files, dict) or not files:
         raise ModelError(f"{path}: expected an object 'files' of name: sha256; {_REPAIR}")
     for name, digest in files.items():
-        if Path(name).name != name or "\0" in name or not isinstance(digest, str):
+        if not _is_file_name(name) or not isinstance(digest, str):
             raise ModelError(
                 f"{path}: files: expected plain file names with a hash, got {name!r}: {digest!r}"
             )
     return card
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a file can be called so; JSON may hold halves of characters, and NUL."""
+    return Path(name).name == name and "\0" not in name and not _HALF.search(name)
 
 
 def verify_files(directory: Path, card_name: str = "card.json") -> dict[str, Any]:
@@ -105,4 +111,5 @@ def verify_files(directory: Path, card_name: str = "card.json") -> dict[str, Any
     return card
 
 
+_HALF = re.compile("[\ud800-\udfff]")
 _REPAIR = "restore the model folder; the shipped ones come with the package"

@@ -18,6 +18,7 @@ from emotion_perception.faces.following import FaceFollower, FollowingOptions, _
 from emotion_perception.faces.quality import QualityLimits
 from emotion_perception.faces.stillness import Stillness, StillnessOptions
 from emotion_perception.faces.tracking import FaceTracker, Track, TrackingOptions
+from emotion_perception.limited_files import BriefError
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.reaction.partner import PartnerChooser, PartnerOptions
 from emotion_perception.reaction.reaction import Reaction
@@ -38,7 +39,7 @@ _OUTSIDE: Final = {"FaceFollower": ("_helpers", "_detector")}
 """Attributes that belong to whoever goes on."""
 
 
-class StateError(ValueError):
+class StateError(BriefError):
     """A state that is damaged or of another version."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emotion_perception.image.source import TIMES_JUMP, Unreadable
+from emotion_perception.limited_files import BriefError, parse_json
 from emotion_perception.reaction.reaction import Reaction, Reason
 from emotion_perception.valence.labels import CLASSES
 
@@ -56,7 +57,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class SessionError(ValueError):
+class SessionError(BriefError):
     """A session file that is missing, damaged or of another kind; one line that names it."""
 
 
@@ -136,7 +137,7 @@ class SessionInfo:
         Raises:
             ValueError: if it is something else.
         """
-        told = json.loads(text)
+        told = parse_json(text)
         if not isinstance(told, dict) or told.pop("format", None) != FORMAT:
             raise ValueError(f"expected metadata of format {FORMAT}")
         known = {item.name for item in fields(cls)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.limited_files import BriefError
 from emotion_perception.valence.labels import CLASSES, DROPPED, EMOTION_TO_VALENCE
 
 EMOTIONS = (
@@ -17,7 +18,7 @@ EMOTIONS = (
 """Order of the discrete emotions in a FaceSet (that of the FER+ votes)."""
 
 
-class DataError(ValueError):
+class DataError(BriefError):
     """A data set that is missing, incomplete or wrong; the message names the file and the field."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emotion_perception.training.faces import DataError
-from emotion_perception.training.listing import Entry, emotion_entry, read_lines
+from emotion_perception.training.listing import Entry, emotion_entry, inside, read_lines
 
 EXPW_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
@@ -56,5 +56,6 @@ def expw_entries(root: Path, split: str) -> list[Entry]:
         if Path(name).name != name:
             raise DataError(f"{where}: name: expected a plain file name, got {name!r}")
         box = (x0, y0, x1 - x0, y1 - y0)
-        entries.append(emotion_entry(images / name, EXPW_EMOTIONS[int(label)], box=box))
+        path = inside(images, name, where)
+        entries.append(emotion_entry(path, EXPW_EMOTIONS[int(label)], box=box))
     return entries

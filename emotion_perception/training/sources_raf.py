@@ -9,6 +9,7 @@ from emotion_perception.training.listing import (
     Entry,
     emotion_entry,
     image_files,
+    inside,
     read_lines,
     read_rows,
 )
@@ -79,7 +80,7 @@ def _authors(root: Path, split: str) -> list[Entry]:
         emotion = _emotion(words[1], where)
         name = Path(words[0])
         if name.name.startswith(f"{split}_"):
-            path = images / f"{name.stem}_aligned{name.suffix}"
+            path = inside(images, f"{name.stem}_aligned{name.suffix}", where)
             entries.append(emotion_entry(path, emotion))
     return entries
 
@@ -96,7 +97,8 @@ def _kaggle(root: Path, split: str) -> list[Entry]:
     for where, row in read_rows(table, ("image", "label")):
         emotion = _emotion(row["label"], where)
         name = Path(row["image"]).name
-        entries.append(emotion_entry(root / split / row["label"].strip() / name, emotion))
+        path = inside(root / split / row["label"].strip(), name, where)
+        entries.append(emotion_entry(path, emotion))
     return entries
 
 

@@ -135,6 +135,9 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         preprocessing = FacePreprocessing.from_card(require("preprocessing", dict))
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path}: {error}") from error
+    for name in ("variants", "training", "figures"):
+        if not isinstance(card.get(name, {}), dict):
+            raise ModelError(f"{path}: field {name!r}: expected an object, got {card[name]!r}")
     try:
         return Checkpoint(
             directory=directory,

@@ -34,6 +34,7 @@ def test_faces_are_cut_out_of_the_photographs(expw):
         ("one.jpg 0 60 275 170 180 80.5 3", "row 1: box"),
         ("one.jpg 0 60 275 3", "row 1: expected NAME"),
         ("../one.jpg 0 60 170 275 180 80.5 3", "plain file name"),
+        ("x" * 300 + " 0 60 170 275 180 80.5 3", "row 1: file: no file can be called"),
     ],
 )
 def test_wrong_lines_are_named(expw, line, words):

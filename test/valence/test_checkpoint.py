@@ -93,6 +93,10 @@ def test_failed_export_leaves_nothing(tmp_path):
         ({"confidence_threshold": 1.5}, "confidence_threshold"),
         ({"preprocessing": {"size": 48}}, "preprocessing"),
         ({"files": {}}, "files"),
+        ({"files": {"\ud800": "0"}}, "files: expected plain file names"),
+        ({"temperature": 10**400}, "too large a number"),
+        ({"variants": 3}, "'variants': expected an object, got 3"),
+        ({"figures": ["x"]}, "'figures': expected an object"),
     ],
 )
 def test_wrong_card_is_refused_by_field(checkpoint_dir, fields, words):
