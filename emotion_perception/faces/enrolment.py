@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.limited_arrays import read_arrays
+from emotion_perception.limited_files import parse_json, read_bytes
 
 ENROLMENT_FILE: Final = "enrolment.bin"
 """Its name in the patient's folder of the registry."""
@@ -169,9 +171,9 @@ def load_enrolment(
     fernet = _fernet()
     again = "enrol again with emotion-perception enrol"
     try:
-        if path.stat().st_size > _SIZE_LIMIT:
-            raise ModelError(f"{path}: too large for an enrolment; {again}")
-        token = path.read_bytes()
+        token = read_bytes(path, _SIZE_LIMIT)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}; {again}") from error
     except OSError as error:
         raise ModelError(
             f"{path}: cannot read the enrolment ({error.strerror}); {again}"
@@ -184,9 +186,9 @@ def load_enrolment(
             f" the key file, or {again}"
         ) from error
     try:
-        with np.load(io.BytesIO(plain), allow_pickle=False) as stored:
-            about = json.loads(stored["about"].tobytes())
-            embeddings = stored["embeddings"]
+        stored = read_arrays(io.BytesIO(plain), most=_SIZE_LIMIT)
+        about = parse_json(stored["about"].tobytes())
+        embeddings = stored["embeddings"]
         if about["format"] != _FORMAT:
             raise ValueError(f"format {about['format']} is not {_FORMAT}")
         enrolment = Enrolment(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emotion_perception.faces.model_files import ModelError, verify_files
 from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.limited_arrays import read_array
 from emotion_perception.models import find_model
 
 IDENTITY_MODEL: Final = "face-identity"
@@ -78,7 +79,7 @@ class FaceIdentity:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-            self._centre = np.load(folder / CENTRE_FILE, allow_pickle=False).astype(np.float32)
+            self._centre = read_array(folder / CENTRE_FILE, most=1 << 20).astype(np.float32)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise ModelError(f"{folder}: not a usable identity network: {error}") from error
         shape = list(self._session.get_inputs()[0].shape)[1:]

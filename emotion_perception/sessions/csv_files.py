@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from emotion_perception.limited_files import read_text
 from emotion_perception.sessions.table import SessionError
 from emotion_perception.valence.checkpoint import write_atomically
 
@@ -59,9 +60,11 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> list[tuple[int, dict[str
         OSError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise SessionError(f"{path}: expected a CSV file in UTF-8") from None
+    except ValueError as error:
+        raise SessionError(f"{path}: {error}") from None
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     try:

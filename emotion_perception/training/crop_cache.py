@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.limited_arrays import read_arrays
 from emotion_perception.training.align import Box
 
 logger = logging.getLogger(__name__)
@@ -59,9 +59,10 @@ def read_crops(
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            crops, outcomes = stored["crops"], stored["outcomes"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        # The crops, the outcomes and the heads of both, and no more.
+        stored = read_arrays(path, most=count * (size * size + 8) + 4096)
+        crops, outcomes = stored["crops"], stored["outcomes"]
+    except (OSError, ValueError, KeyError) as error:
         logger.warning("%s: damaged, the faces are looked for again (%s)", path, error)
         return None
     if crops.shape != (count, size, size) or crops.dtype != np.uint8 or outcomes.shape != (count,):

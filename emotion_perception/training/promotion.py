@@ -8,7 +8,6 @@ figure.
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.limited_arrays import read_arrays
 from emotion_perception.training.faces import FaceSet
 from emotion_perception.training.intervals import (
     DRAWS,
@@ -30,6 +30,7 @@ from emotion_perception.valence.checkpoint import Checkpoint
 from emotion_perception.valence.labels import CLASSES
 
 HELD_OUT_FILE: Final = "held_out.npz"
+_MOST_BYTES: Final = 256 << 20
 
 BLOCK: Final = 8
 """Neighbouring frames that are drawn together where there are too few recordings to draw."""
@@ -101,9 +102,9 @@ class HeldOut:
             ModelError: if the file is missing, damaged or of another kind.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(**{f.name: stored[f.name] for f in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            stored = read_arrays(path, most=_MOST_BYTES)
+            return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: no usable held-out answers ({error})") from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError
+from emotion_perception.limited_files import read_json
 from emotion_perception.models import find_model
 from emotion_perception.pipeline import BASE_MODEL
 from emotion_perception.training.evaluate import require_labels
@@ -116,9 +117,7 @@ def recalibrate(
 def _write(
     directory: Path, checkpoint: Checkpoint, calibration: Calibration, data: str, version: str
 ) -> None:
-    card: dict[str, Any] = json.loads(
-        (checkpoint.directory / CARD_FILE).read_text(encoding="utf-8")
-    )
+    card: dict[str, Any] = read_json(checkpoint.directory / CARD_FILE)
     fields = calibration.to_card()
     fields["calibration"]["data"] = data
     card.update(fields)

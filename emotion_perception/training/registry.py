@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emotion_perception.faces.model_files import ModelError, read_card, sha256_of
+from emotion_perception.limited_files import read_json
 from emotion_perception.training.faces import DataError
 from emotion_perception.training.patients import (
     check_pseudonym,
@@ -156,7 +157,7 @@ def read_current(root: Path, patient: str) -> Current:
     """
     path = patient_folder(root, patient) / CURRENT_FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return Current()
     except (OSError, ValueError) as error:

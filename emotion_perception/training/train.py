@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from torch import nn
 
 import emotion_perception
 from emotion_perception.image.preprocess import FacePreprocessing
+from emotion_perception.limited_arrays import read_arrays
 from emotion_perception.training.adapt import predict
 from emotion_perception.training.augment import PRESETS, Augmentation
 from emotion_perception.training.export import export_checkpoint
@@ -52,6 +52,7 @@ from emotion_perception.training.sources import (
     require_classes,
     source_splits,
 )
+from emotion_perception.training.state import read_state
 from emotion_perception.valence.backends import OnnxBackend
 from emotion_perception.valence.calibration import calibrate, softmax
 from emotion_perception.valence.checkpoint import Checkpoint, load_checkpoint
@@ -166,6 +167,8 @@ def train(
         raise FileExistsError(f"{output} exists already; choose another --output")
     if options.network not in NETWORKS:
         raise ValueError(f"network: expected one of {sorted(NETWORKS)}, got {options.network!r}")
+    if resume is not None:
+        read_state(resume)  # said now and in a line, not by Lightning when all is read
     lightning.seed_everything(options.seed, workers=True)
     if options.devices > 1 and not torch.cuda.is_available():
         # One thread a process: threads that wait for each other stall as soon as anything else
@@ -173,9 +176,9 @@ def train(
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.devices))
     torch.set_float32_matmul_precision("high")
     sources = [parse_source(text) for text in data]
+    known = [load_checkpoint(folder) for folder in teachers]
     training, validation = _load(sources, options.preprocessing)
     logger.info("train %d images, validation %d", len(training), len(validation))
-    known = [load_checkpoint(folder) for folder in teachers]
     dataset = FaceDataset(
         training, options.preprocessing,
         teach(known, training, runs / TEACHER_CACHE) if known else None, options.teacher_share,
@@ -282,10 +285,10 @@ def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArra
         asked.update(teacher.model_id.encode())
     key = asked.hexdigest()
     try:
-        with np.load(cache, allow_pickle=False) as stored:
-            if str(stored["key"]) == key:
-                return np.asarray(stored["probabilities"], np.float32)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        stored = read_arrays(cache, most=len(faces) * len(CLASSES) * 8 + 4096)
+        if str(stored["key"]) == key:
+            return np.asarray(stored["probabilities"], np.float32)
+    except (OSError, ValueError, KeyError):
         pass  # not there, or cut short by a kill
     total = np.zeros((len(faces), len(CLASSES)), np.float32)
     for teacher in teachers:
@@ -306,7 +309,7 @@ def teach(teachers: Sequence[Checkpoint], faces: FaceSet, cache: Path) -> NDArra
 
 def load_best(path: Path) -> tuple[nn.Module, int]:
     """Return the averaged network of a Lightning checkpoint, in inference mode, and its epoch."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = read_state(path)
     network: dict[str, Any] = saved["hyper_parameters"]["network"]
     module = NETWORKS[network["name"]](**network["arguments"])
     prefix = "network."
@@ -359,7 +362,7 @@ def _module(
         some = dataset.images[:: max(1, len(dataset) // 256)].float()
         module.network.load_pretrained(pretrained, standardise(some, options.preprocessing.min_std))
     if start_from is not None:
-        saved = torch.load(start_from, map_location="cpu", weights_only=True)
+        saved = read_state(start_from)
         try:
             state, known = saved["state_dict"], saved["hyper_parameters"]["network"]
             if isinstance(module.network, ValenceNet) and known["name"] == options.network:
