@@ -185,3 +185,38 @@ def test_nobody_else_may_publish_images_or_reactions():
         assert found == expected
     changing = "/reaction_node/load_patient_model"
     assert [n for n in ENCLAVES if changing in allowed(text, n)["request"]] == ["operator"]
+
+
+def test_sros2_makes_keys_and_permissions_of_it(domain_id, tmp_path):
+    pytest.importorskip("sros2", reason="sros2 is not here: sudo apt install ros-$ROS_DISTRO-sros2")
+    from sros2.api._artifact_generation import generate_artifacts
+    from sros2.policy import load_policy
+
+    load_policy(POLICY)  # raises where its schema is not met
+    generate_artifacts(tmp_path / "keys", [], [POLICY])
+    may = {}
+    for name in ENCLAVES:
+        folder = tmp_path / "keys" / "enclaves" / "emotion_perception" / name
+        made = {path.name for path in folder.iterdir()}
+        assert made >= {"cert.pem", "key.pem", "governance.p7s", "permissions.p7s"}
+        (grant,) = ET.parse(folder / "permissions.xml").getroot().iter("grant")
+        assert grant.findtext("subject_name") == f"CN=/emotion_perception/{name}"
+        assert grant.findtext("default") == "DENY"
+        assert {item.text for item in grant.iter("id")} == {str(domain_id)}
+        may[name] = {
+            verb: {topic.text for topic in grant.findall(f"allow_rule/{verb}/topics/topic")}
+            for verb in ("publish", "subscribe")
+        }
+    for topic, verb, expected in [
+        ("rt/image_raw", "publish", ["camera"]),
+        ("rt/image_raw", "subscribe", ["reaction_node"]),
+        ("rt/user_reaction", "publish", ["reaction_node"]),
+        ("rt/user_reaction", "subscribe", ["behaviour"]),
+        ("rq/reaction_node/observe_reaction/_action/send_goalRequest", "publish", ["behaviour"]),
+        ("rq/reaction_node/load_patient_modelRequest", "publish", ["operator"]),
+        ("rt/humans/faces/*/expression", "publish", ["reaction_node"]),
+    ]:
+        assert [name for name in ENCLAVES if topic in may[name][verb]] == expected
+    wild = {topic for name in ENCLAVES for verb in may[name].values() for topic in verb
+            if "*" in topic}  # fmt: skip
+    assert wild == {"rt/humans/faces/*/roi", "rt/humans/faces/*/expression"}
