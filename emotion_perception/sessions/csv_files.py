@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from emotion_perception.limited_files import read_text
 from emotion_perception.sessions.table import SessionError
+from emotion_perception.spreadsheet import guard, unguard
 from emotion_perception.valence.checkpoint import write_atomically
 
 T = TypeVar("T")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV file; it appears whole or not at all.
+    """Write a CSV file that spreadsheets run nothing of; it appears whole or not at all.
 
     Raises:
         SessionError: another file of that name is there that this did not write.
@@ -29,7 +30,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([guard(cell) for cell in row] for row in rows)
     write_atomically(path, text.getvalue())
 
 
@@ -77,7 +78,7 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> list[tuple[int, dict[str
             )
         rows = []
         for row in reader:
-            cells = {name: (value or "").strip() for name, value in row.items() if name}
+            cells = {name: unguard((value or "").strip()) for name, value in row.items() if name}
             if row.get(None):
                 raise SessionError(f"{path}: line {reader.line_num}: more cells than the header")
             if any(cells.values()):

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.spreadsheet import guard
 from emotion_perception.training.faces import EMOTIONS, DataError, FaceSet
 from emotion_perception.training.fer import load_fer
 from emotion_perception.training.fer_csv import CODES, VOTE_TABLE, image_table, parse_pixels
@@ -117,7 +118,7 @@ def _write(items: Iterator[_Item], work: Path, mode: str) -> Relabelled:
                 target = _target(item, valence, taken)
                 _place(item, work / target, mode)
             counts[item.split, item.emotion, valence] += 1
-            table.writerow([item.source, item.emotion, valence, target])
+            table.writerow([guard(cell) for cell in (item.source, item.emotion, valence, target)])
     if not any(valence for _, _, valence in counts):
         raise DataError(
             f"no image with a valence ({sum(counts.values())} without, {len(missing)} missing)"

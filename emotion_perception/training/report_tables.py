@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_perception.spreadsheet import guard
 from emotion_perception.training.evaluate import Evaluation, Judged
 from emotion_perception.training.faces import FaceSet
 from emotion_perception.training.groups import Fairness, Part, by_person, by_recording, fairness
@@ -26,7 +27,6 @@ from emotion_perception.valence.labels import CLASSES
 
 Table = tuple[list[str], list[list[Any]]]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CURVE_ROWS = 200
 
 
@@ -219,6 +219,5 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}" if np.isfinite(value) else ""
     if isinstance(value, str):
-        # A spreadsheet takes these for the start of a formula.
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return guard(value)
     return "" if value is None else value
