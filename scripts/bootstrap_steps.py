@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootstrap_locks import locked_file
 from bootstrap_machine import (
     NEWEST_PINNED_PYTHON,
     PACKAGE,
@@ -46,8 +47,8 @@ class Requirements:
 
 
 REQUIREMENTS = {
-    "jazzy": Requirements("ROS 2 Jazzy", 400, ("colcon.txt",), ("ros-jazzy.txt",)),
-    "kilted": Requirements("ROS 2 Kilted", 400, ("colcon.txt",), ("ros-kilted.txt",)),
+    "jazzy": Requirements("ROS 2 Jazzy", 400, ("build.txt", "colcon.txt"), ("ros-jazzy.txt",)),
+    "kilted": Requirements("ROS 2 Kilted", 400, ("build.txt", "colcon.txt"), ("ros-kilted.txt",)),
     "colcon": Requirements("colcon", 50, ("colcon.txt",)),
     "run": Requirements("NumPy, OpenCV, ONNX Runtime", 700, ("run.txt",), ("photos.txt",)),
     "torch": Requirements("PyTorch, a few minutes", 8000, ("torch.txt",)),
@@ -198,38 +199,51 @@ def make_venv(setup: Setup) -> None:
 
 def install(setup: Setup, name: str) -> None:
     """Install one entry of REQUIREMENTS."""
-    pip = [setup.venv_python, "-m", "pip", "install", "--no-compile", "--prefer-binary"]
-    group = REQUIREMENTS[name]
-    temporary = setup.folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    constraints = ROOT / "requirements" / "constraints.txt"
     if setup.installed:
-        said = subprocess.run(
-            [setup.python, "-c", "import numpy; print(numpy.__version__)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        constraints = temporary / "constraints.txt"
-        constraints.write_text(f"numpy=={said.stdout}")
-    for files, options in ((group.files, ["-c", constraints]), (group.complete, ["--no-deps"])):
-        lines = [line for file in files for line in requirement_lines(setup, file)]
-        if lines:
-            wanted = temporary / "wanted.txt"
-            wanted.write_text("\n".join(lines))
-            call(setup, [*pip, *options, "-r", wanted])
+        install_beside(setup, name)
+        return
+    group = REQUIREMENTS[name]
+    pip = [setup.venv_python, "-m", "pip", "install", "--no-compile", "--prefer-binary"]
+    # Exactly what was locked: also what builds a package without a wheel is not fetched anew.
+    pip += ["--require-hashes", "--no-deps", "--no-build-isolation"]
+    for file in (*group.files, *group.complete):
+        call(setup, [*pip, "-r", locked_file(file)])
     if any(file.startswith("ros-") for file in group.complete):
         relocate(setup)
 
 
-def requirement_lines(setup: Setup, file: str) -> list[str]:
-    """Return the lines of a requirement file that apply to this set-up."""
+def install_beside(setup: Setup, name: str) -> None:
+    """Install one entry of REQUIREMENTS beside an installed ROS 2, whose own packages stay.
+
+    Not by hashes: which versions fit hangs on that installation.
+    """
+    pip = [setup.venv_python, "-m", "pip", "install", "--no-compile", "--prefer-binary"]
+    group = REQUIREMENTS[name]
+    temporary = setup.folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    said = subprocess.run(
+        [setup.python, "-c", "import numpy; print(numpy.__version__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    constraints = temporary / "constraints.txt"
+    constraints.write_text(f"numpy=={said.stdout}")
+    for files, options in ((group.files, ["-c", constraints]), (group.complete, ["--no-deps"])):
+        lines = [line for file in files for line in requirement_lines(file)]
+        if lines:
+            wanted = temporary / "wanted.txt"
+            wanted.write_text("\n".join(lines))
+            call(setup, [*pip, *options, "-r", wanted])
+
+
+def requirement_lines(file: str) -> list[str]:
+    """Return the lines of a requirement file that apply beside an installed ROS 2."""
     lines = (ROOT / "requirements" / file).read_text().splitlines()
     lines = [line for line in lines if line and not line.startswith("#")]
-    if setup.installed:
-        lines = [line for line in lines if re.split(r"[=;\[ ]", line)[0] not in OWN]
-        if sys.version_info[:2] > NEWEST_PINNED_PYTHON:
-            lines = [line.replace("==", ">=") for line in lines]
+    lines = [line for line in lines if re.split(r"[=;\[ ]", line)[0] not in OWN]
+    if sys.version_info[:2] > NEWEST_PINNED_PYTHON:
+        lines = [line.replace("==", ">=") for line in lines]
     return lines
 
 
@@ -339,8 +353,11 @@ def plan(setup: Setup, extras: Sequence[str]) -> dict[str, str]:
     keys = {}
     for name in names:
         group = REQUIREMENTS[name]
-        files = (*group.files, *group.complete, "constraints.txt")
-        keys[name] = digest(*(ROOT / "requirements" / file for file in files))
+        files = (*group.files, *group.complete)
+        if setup.installed:
+            keys[name] = digest(*(ROOT / "requirements" / file for file in files))
+        else:
+            keys[name] = digest(*map(locked_file, files))
     return keys
 
 
