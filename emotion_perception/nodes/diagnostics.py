@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -14,6 +15,7 @@ from emotion_perception.nodes.statistics import Snapshot
 def diagnostics(
     name: str, state: str, snapshot: Snapshot, *, silent: bool, device: str,
     serving: Serving | None, camera: str = "",
+    hide: Callable[[str], str] = str,
 ) -> DiagnosticStatus:  # fmt: skip
     """Describe the node, or what it does for one of several cameras.
 
@@ -28,6 +30,7 @@ def diagnostics(
         device: that is used, if anything is loaded.
         serving: who is served by which model, if anything is loaded.
         camera: name of the camera, empty for the only one.
+        hide: takes patients' pseudonyms out of a text: many people see this.
     """
     level, text = DiagnosticStatus.OK, state
     if silent:
@@ -38,8 +41,8 @@ def diagnostics(
         level, text = DiagnosticStatus.WARN, snapshot.last_error
     values = {
         "state": state,
-        "model": serving.model.model_id if serving else "",
-        "patient": serving.patient_id if serving else "",
+        "model": hide(serving.model.model_id) if serving else "",
+        "version of the patient's model": serving.version if serving else "",
         "device": device,
         "images received": str(snapshot.received),
         "images judged": str(snapshot.judged),
@@ -55,12 +58,12 @@ def diagnostics(
         "latency p99 (ms)": f"{snapshot.latency_p99 * 1e3:.1f}",
         "last image (s ago)": f"{snapshot.image_age:.1f}",
         "memory (MB)": f"{resident_megabytes():.0f}",
-        "last error": snapshot.last_error,
+        "last error": hide(snapshot.last_error),
     }
     return DiagnosticStatus(
         level=level,
         name=f"{name.lstrip('/')}: reaction" + (f" {camera}" if camera else ""),
-        message=text,
+        message=hide(text),
         hardware_id=device,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )

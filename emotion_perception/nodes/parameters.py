@@ -156,8 +156,8 @@ PARAMETERS: tuple[Spec, ...] = (
          "partner enrolled."),
     Spec("observation_log", "", "File to which each observed action is appended as a line of JSON; "
          "empty writes nothing.", Change.LIVE),
-    Spec("observation_log_days", 0, "Days after which lines of observation_log are dropped; 0 keeps "
-         "them.", Change.LIVE, low=0, high=36500),
+    Spec("observation_log_days", 0, "Days after which lines of observation_log are dropped; 0 "
+         "keeps them.", Change.LIVE, low=0, high=36500),
     Spec("ros4hri", False, "Whether faces are published on /humans/faces as ROS4HRI (REP-155) has "
          "it; needs hri_msgs."),
 )  # fmt: skip

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 HIDDEN: Final = "<patient>"
 
@@ -41,3 +42,42 @@ class Pseudonyms:
         longest_first = sorted(self._known, key=len, reverse=True)
         either = "|".join(map(re.escape, longest_first))
         return re.sub(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])", HIDDEN, text)
+
+
+class QuietLogger:
+    """A node's logger that tells nobody's pseudonym.
+
+    Args:
+        logger: rclpy's.
+        hide: takes pseudonyms out of a text.
+    """
+
+    def __init__(self, logger: Any, hide: Callable[[str], str]) -> None:
+        self._logger = logger
+        self._hide = hide
+
+    def debug(self, message: str, **options: Any) -> None:
+        """Log a message, as rclpy's logger does."""
+        self._logger.debug(self._hide(message), **options)
+
+    def info(self, message: str, **options: Any) -> None:
+        """Log a message, as rclpy's logger does."""
+        self._logger.info(self._hide(message), **options)
+
+    def warning(self, message: str, **options: Any) -> None:
+        """Log a message, as rclpy's logger does."""
+        self._logger.warning(self._hide(message), **options)
+
+    warn = warning  # rclpy itself calls it so
+
+    def error(self, message: str, **options: Any) -> None:
+        """Log a message, as rclpy's logger does."""
+        self._logger.error(self._hide(message), **options)
+
+    def fatal(self, message: str, **options: Any) -> None:
+        """Log a message, as rclpy's logger does."""
+        self._logger.fatal(self._hide(message), **options)
+
+    def get_child(self, name: str) -> QuietLogger:
+        """Return a logger of a part of the node, as rclpy's action server wants one."""
+        return QuietLogger(self._logger.get_child(name), self._hide)

@@ -45,6 +45,7 @@ from emotion_perception.nodes.parameters import (
     start_ros,
     unknown_overrides,
 )
+from emotion_perception.nodes.pseudonyms import Pseudonyms, QuietLogger
 from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
@@ -74,7 +75,10 @@ class ReactionNode(LifecycleNode):
     """
 
     def __init__(self, **node_arguments: Any) -> None:
+        self._pseudonyms = Pseudonyms()
         super().__init__("reaction_node", **node_arguments)
+        if "patient_id" in self._parameter_overrides:
+            self._pseudonyms.note(self._parameter_overrides["patient_id"].value)
         self._pipeline: ReactionPipeline | None = None
         self._worker: NewestItemWorker[Camera, Image | CompressedImage] | None = None
         self._activated_at = 0.0
@@ -102,6 +106,10 @@ class ReactionNode(LifecycleNode):
         self._timer = self.create_timer(
             1.0, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+
+    def get_logger(self) -> QuietLogger:
+        """Return a logger that tells nobody's pseudonym."""
+        return QuietLogger(super().get_logger(), self._pseudonyms.hide)
 
     def autostart(self) -> None:
         """Configure and activate if the parameter asks for it."""
@@ -214,6 +222,7 @@ class ReactionNode(LifecycleNode):
     def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
         result = check_changes(parameters, lambda: self._pipeline is None)
         wanted = {parameter.name: parameter.value for parameter in parameters}
+        self._pseudonyms.note(wanted.get("patient_id"))
         if (
             result.successful
             and wanted.get("partner") == "enrolled"
@@ -264,6 +273,7 @@ class ReactionNode(LifecycleNode):
     async def _on_load_patient_model(
         self, request: LoadPatientModel.Request, response: LoadPatientModel.Response
     ) -> LoadPatientModel.Response:
+        self._pseudonyms.note(request.patient_id)
         if self._loader is None or self._serving is None:
             response.message = f"the node is {self._state}: configure it first"
             return response
@@ -339,7 +349,7 @@ class ReactionNode(LifecycleNode):
                 diagnostics(
                     self.get_fully_qualified_name(), state, snapshot, silent=silent,
                     device=self._pipeline.device if self._pipeline else "",
-                    serving=self._serving, camera=camera.name,
+                    serving=self._serving, camera=camera.name, hide=self._pseudonyms.hide,
                 )
             )  # fmt: skip
         self._diagnostics.publish(message)

@@ -100,9 +100,11 @@ class ModelLoader:
         if not self.known(patient_id):
             if lenient:
                 return self._by_base(patient_id)
-            there = ", ".join(patients(self._root))
-            holds = f"has models of {there}" if there else "holds no patients"
-            raise ModelError(f"unknown patient {patient_id!r}: {self._root} {holds}")
+            # Not who they are: whoever asks may know this one only.
+            count = len(patients(self._root))
+            raise ModelError(
+                f"unknown patient {patient_id!r}: {self._root} has models of {count} others"
+            )
         try:
             version = version or read_current(self._root, patient_id).version or ""
             if not version:

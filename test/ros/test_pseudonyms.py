@@ -1,6 +1,6 @@
 import pytest
 
-from emotion_perception.nodes.pseudonyms import Pseudonyms
+from emotion_perception.nodes.pseudonyms import Pseudonyms, QuietLogger
 
 
 @pytest.fixture
@@ -40,3 +40,27 @@ def test_what_it_remembers_is_bounded_and_the_newest():
     for number in range(10_000):
         known.note(f"P-{number}")
     assert known.hide("P-9999 P-0") == "<patient> P-0"
+
+
+def test_a_quiet_logger_hides_in_every_kind_of_message(hide):
+    said = []
+
+    class Logger:
+        def __init__(self, name):
+            self.name = name
+
+        def __getattr__(self, kind):
+            return lambda message, **options: said.append((self.name, kind, message, options))
+
+        def get_child(self, name):
+            return Logger(f"{self.name}.{name}")
+
+    quiet = QuietLogger(Logger("node"), hide)
+    for kind in ("debug", "info", "warning", "error", "fatal"):
+        getattr(quiet, kind)("of P-1", once=True)
+    quiet.get_child("action_server").warn("of P-17")
+    assert said == [
+        *(("node", kind, "of <patient>", {"once": True})
+          for kind in ("debug", "info", "warning", "error", "fatal")),
+        ("node.action_server", "warning", "of <patient>", {}),
+    ]  # fmt: skip
