@@ -146,12 +146,18 @@ def test_frames_are_held_for_a_block_even_if_it_fails():
     frames = DeviceFrames("cpu")
     assert frames.device == CPU
     one = np.full((4, 5, 3), 7, np.uint8)
-    held = frames.held([one])
-    (known,) = held.__enter__()
-    assert frames.of(one) is known
-    assert tuple(frames.of(one[1:3, 2:5]).pixels.shape) == (2, 3, 3)
+    seen = []
+
+    def fail():
+        with frames.held([one]) as (known,):
+            seen.extend([known, frames.of(one), frames.of(one[1:3, 2:5])])
+            raise KeyError
+
     with pytest.raises(KeyError):
-        held.__exit__(KeyError, KeyError(), None)
+        fail()
+    known, found, part = seen
+    assert found is known
+    assert tuple(part.pixels.shape) == (2, 3, 3)
     assert frames.of(one) is not known
 
 
