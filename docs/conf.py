@@ -1,0 +1,137 @@
+"""Sphinx: the documentation as a site, made by `make docs` into `site/`.
+
+The pages are the Markdown files of the repository as they are, so that links between them hold here
+and where the repository is browsed alike: the source folder is the repository's root, and README.md
+the first page. Only what GitHub cannot show, the interfaces and the modules, has pages of its own
+in `docs/sphinx`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+# First what somebody needs who wants to use it, last what somebody needs who wants to judge it.
+# A page that is named nowhere here comes under "More".
+CHAPTERS = {
+    "On the robot": ("behaviours", "reactions", "enrolment", "ros4hri", "networks"),
+    "A model for each patient": ("capture", "finetuning"),
+    "Recorded sessions": ("sessions", "events", "playback", "session_report", "review"),
+    "Training and evaluation": ("training", "evaluation", "experiments", "performance"),
+    "Can it be trusted?": ("model_card", "risk", "reliability", "privacy", "security"),
+    "Inside": ("architecture", "versioning"),
+}
+LAST = {
+    "Models": ("models/*/README",),
+    "Reference": ("docs/sphinx/interfaces", "docs/sphinx/generated/commands", "docs/sphinx/api"),
+    "The project": ("CONTRIBUTING", "SECURITY", "QUALITY_DECLARATION", "CHANGELOG"),
+}
+
+project = "emotion_perception"
+author = "the emotion_perception maintainers"
+copyright = author
+release = re.search(r"<version>(.+)</version>", (ROOT / "package.xml").read_text()).group(1)  # type: ignore[union-attr]
+version = release
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+]
+root_doc = "README"
+include_patterns = ["*.md", "docs/**", "models/*/README.md"]
+exclude_patterns = [
+    ".*", "build", "install", "log", "site", "demo_output", "runs",
+    "docs/sphinx/templates", "docs/sphinx/extra", "**/__pycache__",
+]  # fmt: skip
+templates_path = ["sphinx/templates"]
+highlight_language = "text"
+
+myst_heading_anchors = 4
+myst_links_external_new_tab = False
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = f"emotion_perception {release}"
+html_extra_path = ["sphinx/extra"]  # index.html, which leads to the first page
+html_copy_source = False
+html_show_sphinx = False
+
+
+def contents() -> str:
+    """Return the table of contents as MyST directives; what does not exist is left out."""
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    chapters = {
+        caption: [f"docs/{name}" for name in names if name in pages]
+        for caption, names in CHAPTERS.items()
+    }
+    named = {name for names in CHAPTERS.values() for name in names}
+    chapters["More"] = [f"docs/{name}" for name in sorted(pages - named)]
+    for caption, patterns in LAST.items():
+        found = [path for pattern in patterns for path in sorted(ROOT.glob(f"{pattern}.*"))]
+        chapters[caption] = [path.relative_to(ROOT).with_suffix("").as_posix() for path in found]
+    blocks = [
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```"])
+        for caption, entries in chapters.items()
+        if entries
+    ]
+    return "\n\n".join(blocks)
+
+
+def _add_contents(_app: Any, docname: str, source: list[str]) -> None:
+    """Give the first page the contents, which GitHub would show as code."""
+    if docname == root_doc:
+        source[0] += "\n\n" + contents() + "\n"
+
+
+def write_commands(file: Path) -> None:
+    """Write the page of the commands and their options, from the commands themselves."""
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from emotion_perception.cli import app
+
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="emotion-perception")
+    text = get_docs_for_click(
+        obj=command, ctx=context, name="emotion-perception", title="The command emotion-perception"
+    )
+    # The list of commands is cut after a few words, and the page has a table of contents.
+    text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+\n", "", text)
+    file.parent.mkdir(exist_ok=True)
+    if not file.is_file() or file.read_text() != text:
+        file.write_text(text)
+
+
+def _generate(app: Any) -> None:
+    """Make the page of the commands, and remove those of modules that are there no more."""
+    folder = Path(app.srcdir) / "docs" / "sphinx" / "generated"
+    write_commands(folder / "commands.md")
+    for page in folder.glob("emotion_perception*.rst"):
+        if (
+            not (ROOT / page.stem.replace(".", "/")).is_dir()
+            and not (ROOT / f"{page.stem.replace('.', '/')}.py").is_file()
+        ):
+            page.unlink()
+
+
+def setup(app: Any) -> None:
+    """Connect what is above to Sphinx."""
+    app.connect("builder-inited", _generate, priority=100)  # before autosummary
+    app.connect("source-read", _add_contents)
+    # A page that was added changes the contents, but not the file README.md.
+    app.connect("env-get-outdated", lambda *_: [root_doc])
