@@ -322,8 +322,7 @@ def test_what_the_ring_keeps_of_a_face():
     assert waits.probabilities is turned.probabilities is None
     assert not turned.waited
     assert (nobody.stamp, nobody.face_id, nobody.probabilities) == (2.0, "", None)
-    assert not nobody.is_partner
-    assert not nobody.waited
+    assert nobody.is_partner is nobody.waited is False
 
 
 def test_the_ring_looks_back_as_far_as_the_longest_observation():
@@ -456,6 +455,13 @@ def test_the_interval_is_that_of_welch(freedoms):
     assert noise.reach(before, after) == pytest.approx(expected, rel=1e-3)
 
 
+def test_few_values_do_not_make_the_interval_endless():
+    noise = _Noise(0.5, (0.04, 1e-9), (1.0, 40.0))
+    before, after = np.zeros(20), np.zeros(40)
+    share = math.sqrt(noise.of_mean(0, before) + noise.of_mean(1, after))
+    assert noise.reach(before, after) == pytest.approx(t_quantile(0.975, 1.5) * share)
+
+
 def test_the_change_stays_on_the_scale():
     noise = _Noise(0.5, (4.0, 4.0), (2.0, 2.0))
     change, interval = noise.change(series_of([-1.0] * 20), series_of([1.0] * 40))
@@ -556,6 +562,18 @@ def test_the_part_that_differs_most_is_the_response():
     assert found.onset == pytest.approx(0.5)
     np.testing.assert_allclose(found.response, SMILE, atol=1e-6)
     assert found.response_frames == 40
+
+
+def test_a_smile_that_goes_for_a_moment_is_a_response():
+    found = seen(still([(-6, 0.5, SMILE), (0.5, 1.8, CALM), (1.8, 4, SMILE)]))
+    assert found.onset == pytest.approx(0.5)
+    np.testing.assert_allclose(found.response, CALM, atol=1e-6)
+
+
+def test_without_a_time_before_the_whole_window_is_the_response():
+    found = seen(still([(0, 0.1, SAD), (0.1, 3.9, CALM), (3.9, 4, SAD)]))
+    assert math.isnan(found.onset)
+    assert found.response_valence == pytest.approx(-0.65 * 2 / 40, abs=1e-6)
 
 
 def test_who_went_on_smiling_from_before_has_no_onset():

@@ -83,6 +83,11 @@ def test_at_the_threshold_is_an_answer():
         ([face(0, 0, 30, 30), face(-50, -50, 20, 20)], 0),
         ([face(0, 0, 30, 30), face(0, 60, 60, 120)], 1),  # the frame is less high than wide
         ([face(0, 0, 30, 30), face(0, 90, 60, 150)], 0),
+        # What is not inside at all has no area, however far outside it is.
+        ([face(50, 50, 56, 56), face(-90, -90, -20, -20)], 0),
+        ([face(50, 50, 56, 56), face(120, 120, 190, 190)], 0),
+        ([face(50, 50, 56, 56), face(-90, 0, 0, 90)], 0),
+        ([face(50, 50, 59.5, 59.5), face(0, 0, 10, 10)], 1),
     ],
 )
 def test_largest_face(faces, expected):
