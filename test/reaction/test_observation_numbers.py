@@ -565,8 +565,8 @@ def test_the_part_that_differs_most_is_the_response():
 
 
 def test_a_smile_that_goes_for_a_moment_is_a_response():
-    found = seen(still([(-6, 0.5, SMILE), (0.5, 1.8, CALM), (1.8, 4, SMILE)]))
-    assert found.onset == pytest.approx(0.5)
+    found = seen(still([(-6, 1, SMILE), (1, 2.5, CALM), (2.5, 4, SMILE)]))
+    assert found.onset == pytest.approx(1.0)
     np.testing.assert_allclose(found.response, CALM, atol=1e-6)
 
 
