@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes.util
+import ctypes
 import importlib.util
 import re
 from functools import cache
@@ -56,8 +56,10 @@ def has_fast_integers(cpuinfo: str) -> bool:
 
 def _cuda_obstacle(wanted: str) -> str | None:
     # Importing the CUDA build of torch takes seconds and most of a gigabyte: look for a driver
-    # first.
-    if ctypes.util.find_library("cuda") is None:
+    # first. Not with ctypes.util.find_library, which runs a compiler where there is one.
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
         return "no NVIDIA driver found"
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed: pip install 'emotion_perception[gpu]'"
