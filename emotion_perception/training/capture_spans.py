@@ -91,8 +91,8 @@ def _spans(table: Path, lines: list[str]) -> list[Span]:
         where = f"{table}, line {reader.line_num}"
         if len(fields) <= max(file, label, start or 0, end or 0):
             raise DataError(f"{where}: expected {len(header)} fields, got {len(fields)}")
-        if not fields[file].strip():
-            raise DataError(f"{where}: file: empty")
+        if not PurePosixPath(fields[file].strip().replace("\\", "/")).parts:
+            raise DataError(f"{where}: file: empty, or no name: {fields[file]!r}")
         first = _number(fields, start, 0.0, f"{where}: start")
         last = _number(fields, end, math.inf, f"{where}: end")
         if frames:

@@ -54,6 +54,7 @@ def test_frames_are_both_included(tmp_path):
         ("a,0,nan,neutral\n", r"line 2: end: expected a number"),
         ("a,-1,1,neutral\n", r"line 2: "),
         (",0,1,neutral\n", r"line 2: file: empty"),
+        ("./.,0,1,neutral\n", r"line 2: file: empty, or no name: './\.'"),
         ("a,0\n", r"line 2: expected 4 fields, got 2"),
         ("", "no span"),
         ('a,0,1,"' + "x" * 140_000, r"spans\.csv: not a readable CSV file \(field larger"),

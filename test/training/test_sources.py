@@ -425,6 +425,17 @@ def test_a_name_that_no_file_can_have(tmp_path, name):
         table_entries(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"3", b"\x93NUMPY\x01\x00\x06\x00{'descr", b"\x93NUMPY\x01\x00\xff\xff{("]
+)
+def test_an_annotation_that_is_no_array(tmp_path, content):
+    (tmp_path / "train_set" / "images").mkdir(parents=True)
+    (tmp_path / "train_set" / "annotations").mkdir()
+    (tmp_path / "train_set" / "annotations" / "1_exp.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"1_exp\.npy: expected an array with one number"):
+        load_source(f"affectnet:{tmp_path}", "train", FRAMING)
+
+
 @pytest.mark.parametrize("number", ["inf", "1e999", "-inf", "nan"])
 def test_an_expression_without_end(tmp_path, number):
     (tmp_path / "images").mkdir()
