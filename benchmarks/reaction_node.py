@@ -51,13 +51,7 @@ def measure(
     Raises:
         ChildError: a process ended or nothing arrived.
     """
-    variables = children.environment(
-        ROS_DOMAIN_ID=str(_free_domain()),
-        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-        FASTDDS_BUILTIN_TRANSPORTS="LARGE_DATA",
-    )
-    for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
-        variables.pop(name, None)
+    variables = private_domain()
     found: dict[str, list[dict[str, Any]]] = {"node": [], "echo": []}
     camera_command = [sys.executable, PROBE, "camera", "--frames", frames, "--rate", str(RATE_HZ)]
     with (
@@ -81,6 +75,22 @@ def measure(
     }
 
 
+def private_domain() -> dict[str, str]:
+    """Return an environment for processes that nobody else shall hear.
+
+    Raises:
+        ChildError: every domain is taken.
+    """
+    variables = children.environment(
+        ROS_DOMAIN_ID=str(_free_domain()),
+        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+        FASTDDS_BUILTIN_TRANSPORTS="LARGE_DATA",
+    )
+    for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
+        variables.pop(name, None)
+    return variables
+
+
 def _session(
     command: list[Any], variables: dict[str, str], listener: Child, seconds: float
 ) -> dict[str, Any]:
@@ -94,9 +104,9 @@ def _session(
             messages.append(listener.answer(START_S))
         memory = memory_mb(child.pid)
         listener.answers()
-        began, busy = time.monotonic(), _processor_s(child.pid)
+        began, busy = time.monotonic(), processor_s(child.pid)
         time.sleep(seconds)
-        busy = _processor_s(child.pid) - busy
+        busy = processor_s(child.pid) - busy
         took = time.monotonic() - began
         window = listener.answers()
         return {
@@ -135,7 +145,7 @@ def _figures(sessions: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     return figures
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Return the processor time that all threads of a process have used."""
     text = (Path("/proc") / str(pid) / "stat").read_text()
     words = text.rpartition(")")[2].split()  # the name before it may hold spaces

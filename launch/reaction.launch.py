@@ -37,7 +37,8 @@ def generate_launch_description() -> LaunchDescription:
         ("params_file", str(params_file), "YAML file with the reaction node's parameters."),
         ("autostart", "true", "Configure and activate the reaction node; false leaves that to a "
          "lifecycle manager."),
-        ("respawn", "false", "Start the reaction node again when it dies."),
+        ("respawn", "true", "Start the reaction node again when it dies; its watchdog may ask for "
+         "it."),
         ("log_level", "info", "debug, info, warn, error or fatal."),
         ("video_source", "", "Start a node that publishes this on image_topic: webcam index, "
          "video, GIF, image, folder, or 'demo' for a generated clip. Empty: the camera has its "
@@ -87,7 +88,7 @@ def _nodes(context):
             "reaction_node",
             [given["params_file"], _typed(launch_values(given))],
             respawn=LaunchConfiguration("respawn"),
-            respawn_delay=2.0,
+            respawn_delay=0.5,
         )
     )
     if given["video_source"]:

@@ -53,15 +53,19 @@ def echo(node: Node) -> None:
     rclpy.spin(node)
 
 
-def listen(node: Node) -> None:
-    """Print when each reaction came and how old its image was."""
+def listen(node: Node, everything: bool) -> None:
+    """Print when each reaction came and how old its image was; if told to, NOT_LOOKED too."""
 
     def note(message: UserReaction) -> None:
+        looked = message.reason != UserReaction.REASON_NOT_LOOKED
+        if not (looked or everything):
+            return
         arrived, now = time.monotonic(), time.time_ns()
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         line = {
             "arrived": arrived,
             "latency_ms": (now - stamp) / 1e6,
+            "looked": looked,
             "face": message.reason != UserReaction.REASON_NO_FACE,
         }
         print(json.dumps(line), flush=True)
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("role", choices=["camera", "echo", "listen"])
     parser.add_argument("--frames")
     parser.add_argument("--rate", type=float, default=30.0)
+    parser.add_argument("--all", action="store_true")
     chosen = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node(f"benchmark_{chosen.role}")
@@ -95,7 +100,7 @@ def main() -> None:
         elif chosen.role == "echo":
             echo(node)
         else:
-            listen(node)
+            listen(node, chosen.all)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from rclpy.duration import Duration
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes.messages import not_looked
 from emotion_perception.nodes.observations import ObservationServer
 from emotion_perception.nodes.statistics import Statistics
 
@@ -21,6 +33,12 @@ RELIABILITY: Final = {
     "reliable": ReliabilityPolicy.RELIABLE,
     "system_default": ReliabilityPolicy.SYSTEM_DEFAULT,
 }
+
+LEASE_S: Final = 1.0
+"""Whoever asks for a liveliness lease of this learns of the node's death that soon."""
+
+_REPEAT_S: Final = 1.0
+_FAREWELL_S: Final = 0.2
 
 # Reliability and depth are parameters of this node; these are left to the usual qos_overrides.
 _OVERRIDABLE: Final = (
@@ -69,6 +87,11 @@ class Camera:
         self._parameter = parameter
         self._reliability = ReliabilityPolicy.RELIABLE
         self._publishers: list[Any] = []
+        self._telling = threading.Lock()
+        self._header = Header()
+        self._answered_at = 0.0
+        self._silent_since: float | None = None
+        self._said_at = 0.0
         self.observations = ObservationServer(
             node, why_not_looking, lambda: parameter("observation_log"),
             lambda line: refused("observation not logged", line), self._own("observe_reaction"),
@@ -80,7 +103,11 @@ class Camera:
         create = self._node.create_lifecycle_publisher
         # Deep enough that what a loaded machine lost is still there to be sent again: Fast DDS
         # asks for it only every 3 s.
-        answers = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+        answers = QoSProfile(
+            depth=200, reliability=ReliabilityPolicy.RELIABLE,
+            liveliness=LivelinessPolicy.AUTOMATIC,
+            liveliness_lease_duration=Duration(nanoseconds=int(LEASE_S * 1e9)),
+        )  # fmt: skip
         images = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
         prefix = f"{self.name}/" if self.name else ""
         self.reactions = create(UserReaction, f"{prefix}user_reaction", answers)
@@ -91,6 +118,9 @@ class Camera:
 
     def close(self) -> None:
         """Remove the publishers."""
+        if self._publishers and self._node.context.ok():
+            # What is not delivered when its publisher goes never arrives.
+            self.reactions.wait_for_all_acked(Duration(nanoseconds=int(_FAREWELL_S * 1e9)))
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = []
@@ -99,7 +129,61 @@ class Camera:
         """Subscribe to the images."""
         self._reliability = RELIABILITY[self._parameter("qos_reliability")]
         self._on_image = on_image
+        self._answered_at, self._silent_since = time.monotonic(), None
         self._subscribe()
+
+    def tell(self, told: UserReaction, still: Callable[[], bool]) -> bool:
+        """Publish what a frame says, unless the caller is no longer wanted.
+
+        Args:
+            told: about the partner.
+            still: whether the caller may speak; asked when nobody else can.
+        """
+        with self._telling:
+            if not still():
+                return False
+            self._header, self._answered_at = told.header, time.monotonic()
+            self._silent_since = None
+            self.reactions.publish(told)
+        return True
+
+    def watch(self, model_id: str, patient_id: str) -> bool:
+        """Say NOT_LOOKED when answers are overdue, and then once a second; returns whether it did.
+
+        Who keeps the last message must not take an old smile for today's.
+        """
+        now = time.monotonic()
+        most = self._parameter("max_rate")
+        interval = max(self.statistics.interval(), 1 / most if most > 0 else 0.0)
+        limit = max(self._parameter("reaction_timeout"), 2.5 * interval)
+        if self._silent_since is None and now - self._answered_at < limit:
+            return False
+        if self._silent_since is not None and now - self._said_at < _REPEAT_S:
+            return False
+        return self.say_not_looked(model_id, patient_id)
+
+    def say_not_looked(self, model_id: str, patient_id: str) -> bool:
+        """Take back the last answer; returns whether this is news."""
+        with self._telling:
+            now = time.monotonic()
+            news = self._silent_since is None
+            if news:
+                self._silent_since = now
+            self._said_at = now
+            header = Header(stamp=self._image_time(now), frame_id=self._header.frame_id)
+            self.reactions.publish(not_looked(header, model_id, patient_id))
+            if self.faces.get_subscription_count() > 0:
+                self.faces.publish(FaceReactionArray(header=header, model_id=model_id))
+        self.statistics.count("not_looked")
+        return news
+
+    def _image_time(self, now: float) -> Any:
+        """Return the time on the clock that stamps the images, at ``now`` of the steady clock."""
+        last = Time.from_msg(self._header.stamp)
+        if last.nanoseconds == 0:
+            return self._node.get_clock().now().to_msg()
+        passed = Duration(nanoseconds=int((now - self._answered_at) * 1e9))
+        return (last + passed).to_msg()
 
     def look_away(self, why: str) -> None:
         """End the subscription, and the goals that wait for frames."""

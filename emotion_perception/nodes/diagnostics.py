@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from emotion_perception.nodes.serving import Serving
 from emotion_perception.nodes.statistics import Snapshot
 
+_LATE_S: Final = 2.0
+
 
 def diagnostics(
     name: str, state: str, snapshot: Snapshot, *, silent: bool, device: str,
-    serving: Serving | None, camera: str = "",
+    serving: Serving | None, camera: str = "", trouble: str = "",
     hide: Callable[[str], str] = str,
 ) -> DiagnosticStatus:  # fmt: skip
     """Describe the node, or what it does for one of several cameras.
 
-    ERROR: active, but no images come. WARN: images come, but some of the last could not be used.
-    OK: everything else, an inactive node included.
+    ERROR: active, but no images come, or nobody can look at them. WARN: images come, but some of
+    the last could not be used, or the worker was made anew. OK: everything else, an
+    inactive node included.
 
     Args:
         name: fully qualified name of the node.
@@ -30,6 +34,7 @@ def diagnostics(
         device: that is used, if anything is loaded.
         serving: who is served by which model, if anything is loaded.
         camera: name of the camera, empty for the only one.
+        trouble: what is wrong with the worker or its device.
         hide: takes patients' pseudonyms out of a text: many people see this.
     """
     level, text = DiagnosticStatus.OK, state
@@ -37,6 +42,9 @@ def diagnostics(
         level, text = DiagnosticStatus.ERROR, "no images"
     elif state == "active" and (snapshot.bad or snapshot.failed) and snapshot.rate_out == 0:
         level, text = DiagnosticStatus.ERROR, "no image can be used"
+    elif trouble:
+        late = snapshot.answer_age > _LATE_S
+        level, text = DiagnosticStatus.ERROR if late else DiagnosticStatus.WARN, trouble
     elif state == "active" and snapshot.last_error:
         level, text = DiagnosticStatus.WARN, snapshot.last_error
     values = {
@@ -56,7 +64,10 @@ def diagnostics(
         "rate out (Hz)": f"{snapshot.rate_out:.1f}",
         "latency p50 (ms)": f"{snapshot.latency_p50 * 1e3:.1f}",
         "latency p99 (ms)": f"{snapshot.latency_p99 * 1e3:.1f}",
+        "not looked": str(snapshot.not_looked),
+        "restarts of the worker or its device": str(snapshot.restarted),
         "last image (s ago)": f"{snapshot.image_age:.1f}",
+        "last answer (s ago)": f"{snapshot.answer_age:.1f}",
         "memory (MB)": f"{resident_megabytes():.0f}",
         "last error": hide(snapshot.last_error),
     }

@@ -57,6 +57,17 @@ def user_reaction(
     return message
 
 
+def not_looked(header: Header, model_id: str, patient_id: str) -> UserReaction:
+    """Say that nothing is known: there was no frame, or nobody looked at it."""
+    return UserReaction(
+        header=header,
+        reaction=UserReaction.UNKNOWN,
+        reason=UserReaction.REASON_NOT_LOOKED,
+        model_id=model_id,
+        patient_id=patient_id,
+    )
+
+
 def reaction_of(
     told: UserReaction, reactions: Sequence[FaceReaction], size: tuple[int, int], face_id: str
 ) -> UserReaction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -31,6 +33,7 @@ from emotion_perception.image.decode import ImageError
 from emotion_perception.nodes.camera import Camera, camera_names
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
+from emotion_perception.nodes.judge import HungError, Judge, Loaded
 from emotion_perception.nodes.messages import (
     bgr_image,
     face_reactions,
@@ -49,6 +52,7 @@ from emotion_perception.nodes.pseudonyms import Pseudonyms, QuietLogger
 from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
+from emotion_perception.nodes.watchdog import TICK_S, ProcessGuard
 from emotion_perception.nodes.worker import NewestItemWorker
 from emotion_perception.pipeline import ReactionPipeline, Shot
 from emotion_perception.reaction.partner import PartnerOptions
@@ -79,18 +83,17 @@ class ReactionNode(LifecycleNode):
         super().__init__("reaction_node", **node_arguments)
         if "patient_id" in self._parameter_overrides:
             self._pseudonyms.note(self._parameter_overrides["patient_id"].value)
-        self._pipeline: ReactionPipeline | None = None
-        self._worker: NewestItemWorker[Camera, Image | CompressedImage] | None = None
         self._activated_at = 0.0
         self._last_log: dict[str, float] = {}
         self._detector_outdated = threading.Event()
         self._scene_outdated = threading.Event()
         self._enabled = True
-        self._loader: ModelLoader | None = None
-        self._serving: Serving | None = None
         self._ros4hri: Ros4Hri | None = None
         self._state = "unconfigured"
+        self._camera_count = 1
+        self._guard: ProcessGuard | None = None
         wrong = declare_parameters(self)
+        self._judge = Judge(self, self._load, self._process, self._on_failure, self._on_trouble)
         self._cameras = [self._make_camera("", "image_raw")]
         for line in wrong:
             self._statistics.count("refused", line)
@@ -103,9 +106,9 @@ class ReactionNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._on_enable)
         # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = self.create_timer(
-            1.0, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(1.0, self._on_timer, clock=steady)
+        self._watch_timer = self.create_timer(TICK_S, self._on_tick, clock=steady)
 
     def get_logger(self) -> QuietLogger:
         """Return a logger that tells nobody's pseudonym."""
@@ -118,35 +121,59 @@ class ReactionNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def _LifecycleNodeMixin__change_state(  # noqa: N802
+        self, transition_id: int
+    ) -> TransitionCallbackReturn:
+        """Refuse a transition that does not start here; rclpy's own would end the node."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)
+        except RCLError as error:
+            line = f"transition {transition_id} refused: the node is {self._state}"
+            self._statistics.count("refused", line)
+            self.get_logger().error(f"{line} ({str(error).partition(',')[0]})")
+            return TransitionCallbackReturn.FAILURE
+
+    def guard_process(self) -> None:
+        """End this process when its executor hangs, however it hangs; not while it is configured.
+
+        For a process that is the node's own.
+        """
+        self._guard = ProcessGuard()
+
+    @property
+    def has_hung_threads(self) -> bool:
+        """Whether there are threads for which nobody should wait."""
+        return self._judge.abandoned > 0
+
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the networks."""
         started = time.monotonic()
+        self._pause_guard()
         try:
             self._decode = decoder(self._parameter("decoder"))
             cameras = camera_names(self._parameter("camera_topics"))
             if self._parameter("ros4hri") and (why := unavailable()):
                 raise ModelError(f"ros4hri: {why}")
-            pipeline = self._make_pipeline(len(cameras))
-            pipeline.warm_up()
-            loader = ModelLoader(
-                pipeline, self._folder("model"), self._folder("patients"),
-                self._folder("enrolment_key_file"),
-                lambda: bool(self._parameter("partner") == "enrolled"),
-            )  # fmt: skip
-            serving = self._first_serving(loader)
+            self._camera_count = len(cameras)
+            self._judge.configure(self._parameter("device"), self._parameter("patient_id"))
         except (ModelError, ValueError) as error:
             self._statistics.count("refused", str(error))
             self.get_logger().error(f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE
-        if pipeline.device_warning:
-            self.get_logger().warning(pipeline.device_warning)
-        self._pipeline, self._loader, self._serving = pipeline, loader, serving
+        except Exception as error:
+            # rclpy would go on without a word.
+            self.get_logger().error(f"not configured: {type(error).__name__}: {error}")
+            raise
+        loaded = self._judge.loaded
+        assert loaded is not None
+        if loaded.pipeline.device_warning:
+            self.get_logger().warning(loaded.pipeline.device_warning)
         self._take_cameras(cameras)
         for camera in self._cameras:
             camera.open()
         self._state = "inactive"
         self.get_logger().info(
-            f"configured: model {serving.model.model_id} on {pipeline.device} "
+            f"configured: model {loaded.serving.model.model_id} on {loaded.pipeline.device} "
             f"in {time.monotonic() - started:.2f} s"
         )
         return TransitionCallbackReturn.SUCCESS
@@ -157,8 +184,8 @@ class ReactionNode(LifecycleNode):
         for camera in self._cameras:
             camera.statistics.reset()
             camera.observations.forget()
-        if self._pipeline is not None:
-            self._pipeline.reset()
+        if self._judge.loaded is not None:
+            self._judge.loaded.pipeline.reset()
         self._activated_at = time.monotonic()
         self._state = "active"
         if self._enabled:
@@ -172,6 +199,7 @@ class ReactionNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop looking; the networks stay loaded."""
         self._stop()
+        self._take_back()
         result: TransitionCallbackReturn = super().on_deactivate(state)
         self._state = "inactive"
         return result
@@ -196,9 +224,13 @@ class ReactionNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the worker before the publishers go."""
+        if self._guard is not None:
+            self._guard.pause()
+            self._guard = None
         self._stop()
-        if self._loader is not None:
-            self._loader.close()
+        if self._state == "active" and self.context.ok():  # a signal ends it before
+            self._take_back()
+        self._judge.release()
         for camera in self._cameras:
             camera.destroy()
         super().destroy_node()
@@ -216,18 +248,18 @@ class ReactionNode(LifecycleNode):
                 return
             # Not `now`: what one frame was late would slow down all that follow.
             camera.last_judged = max(camera.last_judged + 1 / most, now - 0.5 / most)
-        if self._worker is not None and not self._worker.put(camera, message):
+        if not self._judge.put(camera, message):
             camera.statistics.count("dropped")
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
-        result = check_changes(parameters, lambda: self._pipeline is None)
+        result = check_changes(parameters, lambda: self._judge.loaded is None)
         wanted = {parameter.name: parameter.value for parameter in parameters}
         self._pseudonyms.note(wanted.get("patient_id"))
         if (
             result.successful
             and wanted.get("partner") == "enrolled"
-            and self._serving is not None
-            and self._serving.enrolled is None
+            and self._judge.loaded is not None
+            and self._judge.loaded.serving.enrolled is None
         ):
             result = SetParametersResult(
                 successful=False,
@@ -245,22 +277,23 @@ class ReactionNode(LifecycleNode):
             self._detector_outdated.set()
         if names & SCENE_PARAMETERS:
             self._scene_outdated.set()
-        if "patient_id" in names and self._loader is not None and self._serving is not None:
+        if "patient_id" in names and self._judge.loaded is not None:
             wanted = self._parameter("patient_id")
-            if wanted == self._serving.patient_id:
+            serving, loader = self._judge.loaded.serving, self._judge.loaded.loader
+            if wanted == serving.patient_id:
                 return  # set by the service below
-            if wanted and not self._loader.known(wanted):
+            if wanted and not loader.known(wanted):
                 self.get_logger().warning(
                     f"patient {wanted} has no model of their own: the base model judges"
                 )
                 recognised = self._parameter("partner") == "enrolled"
-                if not (self._serving.version or recognised):  # nothing to load
-                    self._serve(replace(self._serving, patient_id=wanted, enrolled=None))
+                if not (serving.version or recognised):  # nothing to load
+                    self._serve(replace(serving, patient_id=wanted, enrolled=None))
                     return
-            before = self._serving.patient_id
+            before = serving.patient_id
 
             def take(found: Serving | ModelError) -> None:
-                if self._loader is None:
+                if self._judge.loaded is None:
                     return  # cleaned up meanwhile: configuring loads it
                 if isinstance(found, Serving):
                     self._serve(found)
@@ -274,7 +307,7 @@ class ReactionNode(LifecycleNode):
         self, request: LoadPatientModel.Request, response: LoadPatientModel.Response
     ) -> LoadPatientModel.Response:
         self._pseudonyms.note(request.patient_id)
-        if self._loader is None or self._serving is None:
+        if self._judge.loaded is None:
             response.message = f"the node is {self._state}: configure it first"
             return response
         loaded: Future = Future()
@@ -291,8 +324,8 @@ class ReactionNode(LifecycleNode):
         else:
             self._refused("model refused", str(found))
             response.message = f"refused: {found}"
-        if self._serving is not None:
-            response.model_id = self._serving.model.model_id
+        if self._judge.loaded is not None:
+            response.model_id = self._judge.loaded.serving.model.model_id
         return response
 
     def _load_then(
@@ -300,8 +333,8 @@ class ReactionNode(LifecycleNode):
         lenient: bool = False,
     ) -> None:  # fmt: skip
         """Load beside, then call ``take`` in the executor's thread."""
-        assert self._loader is not None
-        self._loader.load_beside(
+        assert self._judge.loaded is not None
+        self._judge.loaded.loader.load_beside(
             patient_id, version,
             lambda found: self.executor.create_task(take, found) if self.executor else None,
             lenient,
@@ -309,7 +342,7 @@ class ReactionNode(LifecycleNode):
 
     def _serve(self, serving: Serving) -> None:
         """Judge by this model from the next frame on."""
-        self._serving = serving
+        self._judge.serve(serving)
         self.get_logger().info(_in_words(serving))
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -320,6 +353,7 @@ class ReactionNode(LifecycleNode):
                 self._look()
             else:
                 self._stop("the node was told to stop looking")
+                self._take_back()
         looking = "looking" if self._enabled else "not looking"
         response.success = True
         response.message = looking if self._state == "active" else f"{looking} once active"
@@ -334,12 +368,39 @@ class ReactionNode(LifecycleNode):
             return "the node was told not to look: call ~/enable"
         return ""
 
+    def _on_tick(self) -> None:
+        if self._guard is not None:
+            self._guard.tick()
+        self._judge.tick(self._parameter("hang_timeout"))
+        if self._state == "active":
+            news = [camera.watch(*self._whose()) for camera in self._cameras]
+            if any(news) and self._ros4hri is not None:
+                self._ros4hri.withdraw()
+
+    def _take_back(self) -> None:
+        """Say that what was said last no longer counts."""
+        for camera in self._cameras:
+            camera.say_not_looked(*self._whose())
+
+    def _whose(self) -> tuple[str, str]:
+        """Return the ids of the model and of the patient."""
+        loaded = self._judge.loaded
+        return (loaded.serving.model.model_id, loaded.serving.patient_id) if loaded else ("", "")
+
+    def _pause_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.pause()
+
+    def _on_trouble(self, line: str) -> None:
+        self._statistics.count("restarted", line)
+
     def _on_timer(self) -> None:
         waiting = time.monotonic() - self._activated_at
         looking = self._state == "active" and self._enabled
         state = self._state if self._enabled or self._state != "active" else "active, not looking"
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
+        loaded = self._judge.loaded
         for camera in self._cameras:
             snapshot = camera.statistics.snapshot()
             silent = looking and min(snapshot.image_age, waiting) > self._parameter("image_timeout")
@@ -348,8 +409,9 @@ class ReactionNode(LifecycleNode):
             message.status.append(
                 diagnostics(
                     self.get_fully_qualified_name(), state, snapshot, silent=silent,
-                    device=self._pipeline.device if self._pipeline else "",
-                    serving=self._serving, camera=camera.name, hide=self._pseudonyms.hide,
+                    device=loaded.pipeline.device if loaded else "",
+                    serving=loaded.serving if loaded else None, camera=camera.name,
+                    trouble=self._judge.trouble, hide=self._pseudonyms.hide,
                 )
             )  # fmt: skip
         self._diagnostics.publish(message)
@@ -357,9 +419,10 @@ class ReactionNode(LifecycleNode):
     # The worker's thread.
 
     def _process(self, messages: dict[Camera, Image | CompressedImage]) -> None:
-        pipeline, serving = self._pipeline, self._serving
-        assert pipeline is not None
-        assert serving is not None
+        worker, loaded = self._judge.worker, self._judge.loaded
+        if worker is None or loaded is None:
+            return  # given up for hung, this very moment
+        pipeline, serving = loaded.pipeline, loaded.serving
         pipeline.model = serving.model
         pipeline.enrolled = serving.enrolled
         if self._detector_outdated.is_set():
@@ -377,7 +440,7 @@ class ReactionNode(LifecycleNode):
                 judged.append((camera, message.header, shot))
         answers = pipeline.run_many([shot for _, _, shot in judged])
         for (camera, header, shot), reactions in zip(judged, answers, strict=True):
-            self._tell(camera, header, shot, reactions, serving)
+            self._tell(camera, header, shot, reactions, loaded, worker)
 
     def _shot(self, camera: Camera, message: Image | CompressedImage) -> Shot | None:
         """Decode an image; None if it is too old or cannot be read."""
@@ -399,30 +462,31 @@ class ReactionNode(LifecycleNode):
 
     def _tell(
         self, camera: Camera, header: Header, shot: Shot, reactions: list[FaceReaction],
-        serving: Serving,
+        loaded: Loaded, worker: NewestItemWorker[Any, Any],
     ) -> None:  # fmt: skip
         """Publish what a frame says."""
-        assert self._pipeline is not None
         assert shot.stamp is not None
+        serving = loaded.serving
         size = (shot.frame_bgr.shape[1], shot.frame_bgr.shape[0])
         latency = self.get_clock().now().nanoseconds * 1e-9 - shot.stamp
         model_id = serving.model.model_id
         told = user_reaction(header, reactions, size, model_id, serving.patient_id, latency)
-        camera.reactions.publish(told)
+        if not camera.tell(told, lambda: worker.is_me):
+            return  # it hung, and what it saw is old
         if camera.faces.get_subscription_count() > 0:
             camera.faces.publish(face_reactions(header, reactions, size, model_id))
         if self._ros4hri is not None:
             self._ros4hri.update(header, reactions, size)
         camera.observations.add(
             shot.stamp, reactions, lambda face_id: reaction_of(told, reactions, size, face_id),
-            self._pipeline.confidence_threshold,
+            loaded.pipeline.confidence_threshold,
         )  # fmt: skip
         camera.statistics.image_judged(latency)
         raw = camera.debug.get_subscription_count() > 0
         jpeg = camera.debug_jpeg.get_subscription_count() > 0
         if raw or jpeg:
             caption = f"{latency * 1e3:.0f} ms  {camera.statistics.rate_out():.0f} frames/s"
-            drawn = self._pipeline.draw(shot.frame_bgr, reactions, caption)
+            drawn = loaded.pipeline.draw(shot.frame_bgr, reactions, caption)
             if raw:
                 camera.debug.publish(bgr_image(header, drawn))
             if jpeg:
@@ -435,6 +499,7 @@ class ReactionNode(LifecycleNode):
         for camera in cameras:
             camera.statistics.count("failed", line)
         self._log_now_and_then("failed", line)
+        self._judge.device_failed(error)
 
     # Both.
 
@@ -460,13 +525,20 @@ class ReactionNode(LifecycleNode):
         given = self._parameter(name)
         return Path(given).expanduser() if given else None
 
-    def _first_serving(self, loader: ModelLoader) -> Serving:
-        patient_id = self._parameter("patient_id")
+    def _load(self, device: str, patient_id: str, version: str) -> Loaded:
+        """Load the networks for a device, warm, and the model of a patient."""
+        pipeline = self._make_pipeline(device)
+        pipeline.warm_up()
+        loader = ModelLoader(
+            pipeline, self._folder("model"), self._folder("patients"),
+            self._folder("enrolment_key_file"),
+            lambda: bool(self._parameter("partner") == "enrolled"),
+        )  # fmt: skip
         if patient_id and not loader.known(patient_id):
             self.get_logger().warning(
                 f"patient {patient_id} has no model of their own: the base model judges"
             )
-        return loader.load(patient_id, lenient=True)
+        return Loaded(pipeline, loader, loader.load(patient_id, version, lenient=True))
 
     def _scene_options(self) -> SceneOptions:
         return SceneOptions(
@@ -490,10 +562,9 @@ class ReactionNode(LifecycleNode):
             camera.destroy()
         self._cameras = [self._make_camera(name, topic) for name, topic in wanted.items()]
 
-    def _make_pipeline(self, cameras: int) -> ReactionPipeline:
+    def _make_pipeline(self, device: str) -> ReactionPipeline:
         self._detector_outdated.clear()
         self._scene_outdated.clear()
-        device = self._parameter("device")
         yunet = self._parameter("detector") == "yunet"
         return ReactionPipeline(
             self._parameter("model") or None,
@@ -503,7 +574,7 @@ class ReactionNode(LifecycleNode):
             detection_thresholds=tuple(self._parameter("detection_thresholds")),
             threads=self._parameter("threads"),
             scene=self._scene_options(),
-            cameras=2 * cameras + 6,  # a frame_id may change
+            cameras=2 * self._camera_count + 6,  # a frame_id may change
         )
 
     def _make_detector(self, device: str) -> FaceDetector:
@@ -522,27 +593,23 @@ class ReactionNode(LifecycleNode):
     def _look(self) -> None:
         if self._parameter("ros4hri"):
             self._ros4hri = Ros4Hri(self)
-        self._worker = NewestItemWorker(self._process, self._on_failure, "reaction worker")
+        self._judge.look()
         for camera in self._cameras:
             camera.look(self._on_image)
 
     def _stop(self, why: str = "the node stopped looking") -> None:
         for camera in self._cameras:
             camera.look_away(why)
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        self._judge.stop()
         if self._ros4hri is not None:
             self._ros4hri.close()
             self._ros4hri = None
 
     def _release(self) -> None:
         self._stop()
-        if self._loader is not None:
-            self._loader.close()
-            self._loader = None
-        if self._pipeline is not None:
-            self._pipeline = self._serving = None
+        self._pause_guard()
+        if self._judge.loaded is not None:
+            self._judge.release()
             for camera in self._cameras:
                 camera.close()
 
@@ -561,16 +628,20 @@ def main(args: list[str] | None = None) -> int:
         return 0
     if not start_ros("reaction_node", args):
         return 1
-    node = None
+    node, code = None, 0
     try:
         # Made first, because rclpy can't once a signal has come.
         executor = SingleThreadedExecutor()
         node = ReactionNode()
+        node.guard_process()
         executor.add_node(node)
         node.autostart()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except HungError as error:
+        print(f"reaction_node: {error}", file=sys.stderr)
+        code = 1
     except RuntimeError:
         if rclpy.ok():
             raise
@@ -582,7 +653,11 @@ def main(args: list[str] | None = None) -> int:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    if node is not None and node.has_hung_threads:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Python would wait for them
+    return code
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,9 +75,9 @@ class _Published:
 class Ros4Hri:
     """Publishes reactions the ROS4HRI way while the node is active.
 
-    Threads: `update` may be called from another thread than the executor's, but by one at a time;
-    `close` when `update` is over. The publishers have no event handlers, so the executor knows
-    nothing of them, and none of the lists that it walks changes when a face comes or goes.
+    Threads: `update` may be called from another thread than the executor's; `close` when `update`
+    is over. The publishers have no event handlers, so the executor knows nothing of them, and none
+    of the lists that it walks changes when a face comes or goes.
 
     Args:
         node: that publishes.
@@ -96,6 +97,7 @@ class Ros4Hri:
             Reaction.POSITIVE: expression.HAPPY,
         }
         self._faces: dict[str, _Published] = {}
+        self._lock = threading.Lock()
         self._tracked = self._publisher(self._messages.IdsList, f"{FACES}/tracked")
 
     def update(
@@ -111,6 +113,26 @@ class Ros4Hri:
         Raises:
             ValueError: for a face_id that can't be part of a topic name.
         """
+        with self._lock:
+            self._update(header, reactions, size)
+
+    def withdraw(self) -> None:
+        """Tell that nobody is tracked: nothing has been seen for a while."""
+        # Whoever hangs in `update` keeps the lock.
+        if not self._lock.acquire(timeout=0.05):
+            return
+        try:
+            header = Header(stamp=self._node.get_clock().now().to_msg())
+            self._tracked.publish(self._messages.IdsList(header=header))
+            for face in self._faces.values():
+                self._destroy(face)
+            self._faces.clear()
+        finally:
+            self._lock.release()
+
+    def _update(
+        self, header: Header, reactions: Sequence[FaceReaction], size: tuple[int, int]
+    ) -> None:
         # A stamp of zero is no time: count from now.
         now = Time.from_msg(header.stamp).nanoseconds or self._node.get_clock().now().nanoseconds
         reactions = [reaction for reaction in reactions if reaction.face_id]

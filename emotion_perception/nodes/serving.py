@@ -147,9 +147,9 @@ class ModelLoader:
         except RuntimeError:  # closed already
             done(ModelError("the node was cleaned up"))
 
-    def close(self) -> None:
-        """End the thread; what waits is not loaded any more."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """End the thread, at once or when it has loaded what it loads; what waits is not loaded."""
+        self._thread.shutdown(wait=wait, cancel_futures=True)
 
     def _by_base(self, patient_id: str) -> Serving:
         return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))

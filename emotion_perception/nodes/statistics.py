@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -25,12 +26,15 @@ class Snapshot:
         stale: images older than max_frame_age.
         bad: images that could not be decoded.
         failed: images on which the pipeline raised an error.
+        not_looked: times that the node told that it had nothing new to tell.
+        restarted: times that a worker hung, or its device failed.
         refused: parameters and models that were refused since the start.
         rate_in: images received a second.
         rate_out: answers a second.
         latency_p50: seconds from an image's stamp to its answer, median; NaN without answers.
         latency_p99: the same, 99th percentile.
         image_age: seconds since the last image came; infinite before the first.
+        answer_age: seconds since the last answer; infinite before the first.
         last_error: the last line about a bad image or failure.
     """
 
@@ -41,12 +45,15 @@ class Snapshot:
     stale: int
     bad: int
     failed: int
+    not_looked: int
+    restarted: int
     refused: int
     rate_in: float
     rate_out: float
     latency_p50: float
     latency_p99: float
     image_age: float
+    answer_age: float
     last_error: str
 
 
@@ -59,6 +66,7 @@ class Statistics:
     _received: deque[float] = field(default_factory=deque)
     _answers: deque[tuple[float, float]] = field(default_factory=deque)
     _last_image: float = -np.inf
+    _last_answer: float = -np.inf
     _last_error: str = ""
 
     def reset(self) -> None:
@@ -67,11 +75,11 @@ class Statistics:
             self._counts = {"refused": self._counts.get("refused", 0)}
             self._received.clear()
             self._answers.clear()
-            self._last_image = -np.inf
+            self._last_image = self._last_answer = -np.inf
             self._last_error = ""
 
     def count(self, what: str, error: str = "") -> None:
-        """Count one of ``dropped``, ``skipped``, ``stale``, ``bad``, ``failed``, ``refused``."""
+        """Count one more of what `Snapshot` has; a line about it is kept as the last error."""
         with self._lock:
             self._counts[what] = self._counts.get(what, 0) + 1
             if error:
@@ -92,6 +100,7 @@ class Statistics:
         with self._lock:
             self._counts["judged"] = self._counts.get("judged", 0) + 1
             self._answers.append((now, latency))
+            self._last_answer = now
             self._forget(now)
 
     def snapshot(self) -> Snapshot:
@@ -110,7 +119,7 @@ class Statistics:
                     name: self._counts.get(name, 0)
                     for name in (
                         "received", "judged", "dropped", "skipped", "stale", "bad", "failed",
-                        "refused",
+                        "not_looked", "restarted", "refused",
                     )
                 },
                 rate_in=_rate(list(self._received), now),
@@ -118,8 +127,15 @@ class Statistics:
                 latency_p50=p50,
                 latency_p99=p99,
                 image_age=now - self._last_image,
+                answer_age=now - self._last_answer,
                 last_error=self._last_error,
             )  # fmt: skip
+
+    def interval(self) -> float:
+        """Return seconds between the last images: the longest of three pauses, 0 without any."""
+        with self._lock:
+            last = list(itertools.islice(reversed(self._received), 4))
+        return max((later - at for later, at in itertools.pairwise(last)), default=0.0)
 
     def rate_out(self) -> float:
         """Return answers a second."""

@@ -362,14 +362,14 @@ def test_callbacks_do_not_wait_for_a_frame(bench, frames):
     b = bench().start()
     b.ask(bgr_image(header(), frames[0]))
     busy, release = threading.Event(), threading.Event()
-    detect = b.node._pipeline.detector.detect
+    detect = b.node._judge.loaded.pipeline.detector.detect
 
     def slow(frame):  # a frame that takes as long as this test likes
         busy.set()
         release.wait(10)
         return detect(frame)
 
-    b.node._pipeline.detector = type("Slow", (), {"detect": staticmethod(slow)})()
+    b.node._judge.loaded.pipeline.detector = type("Slow", (), {"detect": staticmethod(slow)})()
     b.send(bgr_image(header(), frames[0]))
     assert busy.wait(10)
     assert b.node.set_parameters([Parameter("patient_id", value="quick")])[0].successful
