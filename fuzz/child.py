@@ -27,7 +27,7 @@ from fuzz.targets import load
 MOST_FINDINGS = 20
 """Different ones; a reader with more needs no further input."""
 
-GUIDING = ["emotion_perception", "rosbags", "PIL"]
+GUIDING = ["emotion_perception", "rosbags", "PIL", "fuzz.planted"]
 """Packages whose branches lead atheris; what is in C (OpenCV, FFmpeg, pyarrow) can't."""
 
 _TELL_EVERY_S = 0.5
@@ -57,7 +57,7 @@ class Watch:
         self._known: dict[str, dict[str, str]] = {}
         self._memory: list[tuple[int, float]] = []
         self._slowest_s, self._slowest = 0.0, b""
-        self.count = 0
+        self.count = self._taken = 0
 
     def feed(self, data: bytes) -> None:
         """Read one input; a finding is kept and the next input may come."""
@@ -66,7 +66,7 @@ class Watch:
             self._last.write_bytes(data)
         took = time.perf_counter()
         try:
-            check(self._target, data, self._scratch)
+            self._taken += check(self._target, data, self._scratch)
         except Finding as finding:
             self._keep(finding, data)
         took = time.perf_counter() - took
@@ -82,6 +82,7 @@ class Watch:
         self._memory.append((self.count, resident_mb()))
         told = {
             "inputs": self.count,
+            "taken": self._taken,
             "seconds": time.monotonic() - self._started,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
             "memory": self._memory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,10 +105,12 @@ def _fer(data: bytes, scratch: Path) -> None:
     """FER2013 and FER+: pixels and votes, or sheets and votes."""
     reader = Reader(data)
     form = reader.byte()
-    # An image has 2304 numbers: each @ stands for an image of some, so that inputs stay small.
+    # An image has 2304 numbers: each @ stands for an image of its own, so that inputs stay small.
     if form % 2:
-        pixels = b" ".join([b"%d" % (form % 256)] * TILE * TILE)
-        (scratch / "fer2013.csv").write_bytes(reader.block().replace(b"@", pixels))
+        parts = reader.block().split(b"@")
+        pixels = [b" ".join([b"%d" % number] * TILE**2) for number in range(min(len(parts), 9))]
+        mixed = itertools.zip_longest(parts[:9], pixels[: len(parts) - 1], fillvalue=b"")
+        (scratch / "fer2013.csv").write_bytes(b"".join(itertools.chain(*mixed)))
         (scratch / "fer2013new.csv").write_bytes(reader.rest())
     else:
         (scratch / "labels.csv").write_bytes(reader.rest())

@@ -34,14 +34,19 @@ def main() -> None:
                 tracemalloc.get_traced_memory()[0] / 1e6
                 if tracemalloc.is_tracing() else resident_mb()
             )  # fmt: skip
-    tenth = max(1, len(levels) // 10)
+    (before, after), (objects_before, objects_after) = _ends(levels), _ends(blocks)
     told = {
         "inputs": rounds * len(inputs), "findings": [],
-        "memory_at_tenth_mb": levels[tenth], "memory_at_end_mb": levels[-1],
-        "memory_grew_mb": levels[-1] - levels[tenth],
-        "python_objects_grew_mb": blocks[-1] - blocks[len(blocks) // 10],
+        "memory_before_mb": before, "memory_after_mb": after, "memory_grew_mb": after - before,
+        "python_objects_grew_mb": objects_after - objects_before,
     }  # fmt: skip
     print(json.dumps(told))
+
+
+def _ends(levels: list[float]) -> tuple[float, float]:
+    """Return the least of the second and of the last quarter: caches fill first."""
+    quarter = max(1, len(levels) // 4)
+    return min(levels[quarter : 2 * quarter] or levels), min(levels[-quarter:])
 
 
 if __name__ == "__main__":

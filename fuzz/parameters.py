@@ -28,8 +28,10 @@ def _parameters(data: bytes, _: Path) -> None:
     changes = []
     for _ in range(1 + reader.byte() % 3):
         spec = reader.pick(table)
-        value = _value(reader, reader.byte() % 10)
-        changes.append(Parameter(spec.name, value=value))
+        change = Parameter(spec.name, value=_value(reader, reader.byte() % 10))
+        # A node hands on no value of another type: test/ros asks a real one.
+        if change.type_ == Parameter(spec.name, value=spec.default).type_:
+            changes.append(change)
     result = check_changes(changes, lambda: not configured, table)
     assert result.successful == (not result.reason), result
     assert "\n" not in result.reason

@@ -30,7 +30,7 @@ from benchmarks.machine import Others, machine, source, tell, versions
 from fuzz import corpus
 from fuzz.child import has_atheris, memory_folder, prepare, warm_up
 from fuzz.target import ROOT, SLOW_S, Finding, check, name_of
-from fuzz.targets import GROUPS, MODULES, load
+from fuzz.targets import GROUPS, MODULES, PLANTED, load
 
 RESTARTS = 8
 """How often a target begins anew after its process died."""
@@ -50,8 +50,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__.partition("\n")[0])
     names = [*MODULES, *GROUPS, "all"]
-    parser.add_argument("--target", nargs="+", choices=names, default=["all"], metavar="NAME",
-                        help=f"what to feed: {', '.join(names)}")  # fmt: skip
+    parser.add_argument(
+        "--target", nargs="+", choices=[*names, *PLANTED], default=["all"], metavar="NAME",
+        help=f"what to feed: {', '.join(names)}",
+    )  # fmt: skip
     parser.add_argument("--inputs", type=int, help="for all targets together; no end by default")
     parser.add_argument("--seconds", type=float, help="for each target; 60 without --inputs")
     parser.add_argument(
@@ -108,11 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 elif chosen.leak:
                     result["targets"][name] = _in_process(_leak_command(name, chosen))
                 else:
-                    result["targets"][name] = _fuzz(name, len(names), chosen, place, Path(made))
+                    told = _fuzz(name, len(names), chosen, place, Path(made))
+                    stopped = "stopped" in told
+                    result["targets"][name] = told
             except KeyboardInterrupt:
-                say("stopped; what is known so far follows")
                 stopped = True
             if stopped:
+                say("stopped; what is known so far follows")
                 break
     result["machine"]["share_of_others"] = others.share()
     done = [told for told in result["targets"].values() if "inputs" in told]
@@ -144,7 +148,8 @@ def _fuzz(
     wanted = -(-chosen.inputs // targets) if chosen.inputs else 10**9
     end = time.monotonic() + chosen.seconds if chosen.seconds else None
     total: dict[str, Any] = {
-        "inputs": 0, "seconds": 0.0, "per_second": 0.0, "known_inputs": len(list(folder.iterdir())),
+        "inputs": 0, "taken": 0, "seconds": 0.0, "per_second": 0.0,
+        "known_inputs": len(list(folder.iterdir())),
         "findings": [], "unconfirmed": [], "restarts": 0,
     }  # fmt: skip
     seed = chosen.seed
@@ -155,10 +160,12 @@ def _fuzz(
         run = _Run(name, chosen, folder, work, wanted - total["inputs"], left, seed)
         try:
             run.wait()
+        except KeyboardInterrupt:
+            total["stopped"] = True
         finally:
             run.stop()
             run.add_to(total)
-        if not run.died:
+        if not run.died or "stopped" in total:
             break
         file = run.artifact(chosen.findings)
         _judge(run.died, file, name, total)
@@ -242,6 +249,7 @@ class _Run:
             log = self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
             raise RuntimeError(f"{self._name}: fed nothing; its process wrote: {log}") from None
         total["inputs"] += told["inputs"]
+        total["taken"] += told["taken"]
         total["seconds"] += told["seconds"]
         total["peak_mb"] = max(total.get("peak_mb", 0.0), told["peak_mb"])
         if told["slowest_s"] >= total.get("slowest_s", 0.0):
@@ -301,7 +309,7 @@ def _judge(kind: str, file: Path | None, name: str, total: dict[str, Any]) -> No
     told = {"kind": kind, "what": f"the process ended: {kind}", "where": kind,
             "file": file.name if file else "none"}  # fmt: skip
     if kind == "timeout" and file is not None:
-        took = min(_alone(name, file) for _ in range(3))
+        took = min(_alone(name, file) for _ in range(2))
         told["what"] = f"took {took:.2f} s alone" if took < 60 else "did not end"
         if took <= SLOW_S:
             total["unconfirmed"].append(told)
@@ -343,11 +351,10 @@ def _environment() -> dict[str, str]:
 
 def replay(file: Path, target: str) -> int:
     """Read one input again and tell what happens; 0 if the contract holds."""
-    names = [
-        name for name in MODULES if file.name.startswith(f"{name}-") or file.parent.name == name
-    ]
-    name = max(names, key=len, default=target)
-    if name not in MODULES:
+    known = (*MODULES, *PLANTED)
+    told = [name for name in known if file.name.startswith(f"{name}-") or file.parent.name == name]
+    name = max(told, key=len, default=target)
+    if name not in known:
         print(f"{file}: expected a name such as spans-exception-1234, or --target", file=sys.stderr)
         return 2
     one = prepare(name, False)

@@ -34,6 +34,11 @@ MODULES: Final = {
 }
 """Target to module of this package."""
 
+PLANTED: Final = tuple(
+    f"planted-{fault}" for fault in ("exception", "crash", "slow", "silence", "nothing")
+)
+"""Targets that try the runner itself."""
+
 GROUPS: Final = {"decode": ("image", "compressed")}
 """Names for several."""
 
@@ -44,7 +49,7 @@ def load(name: str) -> Target:
     Raises:
         KeyError: there is none of this name.
     """
-    module = importlib.import_module(f"fuzz.{MODULES[name]}")
+    module = importlib.import_module(f"fuzz.{'planted' if name in PLANTED else MODULES[name]}")
     found = [target for target in module.TARGETS if target.name == name]
     assert len(found) == 1, name
     return found[0]

@@ -61,14 +61,24 @@ def thaw(pipeline: ReactionPipeline, state: Any, camera: str = "") -> None:
     if not isinstance(scene, Scene):
         raise StateError(f"expected the state of a Scene, got {type(scene).__name__}")
     fresh = Scene(pipeline._options, pipeline._numbers, None)
-    if not set(vars(fresh)) == set(vars(scene)):
+    for made, told in ((fresh, scene), (fresh.follower, vars(scene).get("follower")),
+                       (fresh._tracker, vars(scene).get("_tracker"))):  # fmt: skip
+        if type(told) is not type(made) or not _names(made) <= _names(told) | _left_out(made):
+            raise StateError(f"the {type(made).__name__} of another version")
+    if set(vars(fresh)) != set(vars(scene)):
         raise StateError("the state of another version")
     follower = scene.follower
-    if not isinstance(follower, FaceFollower) or not isinstance(scene._tracker, FaceTracker):
-        raise StateError("damaged or of another version (its follower or tracker is none)")
     follower._helpers, follower._detector = pipeline._helpers, pipeline.detector
     pipeline._numbers = scene._tracker._numbers
     pipeline._scenes[camera] = scene
+
+
+def _names(value: Any) -> set[str]:
+    return set(vars(value))
+
+
+def _left_out(value: Any) -> set[str]:
+    return set(_OUTSIDE.get(type(value).__name__, ()))
 
 
 def pack(value: Any) -> Any:
@@ -116,7 +126,9 @@ def unpack(told: Any) -> Any:
         return _unpack(told)
     except StateError:
         raise
-    except (KeyError, TypeError, ValueError, SyntaxError, OverflowError) as error:
+    except (
+        KeyError, TypeError, ValueError, AttributeError, SyntaxError, OverflowError,
+    ) as error:  # fmt: skip
         # SyntaxError: of NumPy, for a dtype such as "i,,,"
         raise StateError(f"damaged or of another version ({error})") from None
     except RecursionError:

@@ -52,7 +52,8 @@ def test_values_come_back(value):
 
 @pytest.mark.parametrize(
     "state",
-    [{"is": "Popen", "has": {}}, {"is": "Face"}, {"in": "set", "items": []}, {"x": 1},
+    [{"is": "Popen", "has": {}}, {"is": "Face", "has": []}, {"is": "Face"}, {"x": 1},
+     {"in": "set", "items": []},
      {"array": "AAAA", "dtype": "<f4", "shape": [2]}, {"array": "", "dtype": "O", "shape": [0, 1]},
      {"is": "Face", "has": {}}, 7, {"is": "Scene", "has": {}},
      {"array": "AAAA", "dtype": "i,,,", "shape": [0]}],
@@ -65,10 +66,13 @@ def test_other_states_are_refused(state):
 def test_a_state_without_its_follower_is_refused():
     pipeline = ReactionPipeline()
     pipeline.run_many([Shot(next(demo_frames(1.0)), 0.0)])
-    state = freeze(pipeline)
-    state["has"]["follower"] = None
-    with pytest.raises(StateError, match="its follower or tracker"):
-        thaw(ReactionPipeline(), state)
+    whole = json.dumps(freeze(pipeline))
+    for part in ("follower", "_tracker"):
+        for wrong in (None, {"is": "Face", "has": {}}, {"is": "FaceTracker", "has": {}}):
+            state = json.loads(whole)
+            state["has"][part] = wrong
+            with pytest.raises(StateError, match="of another version"):
+                thaw(ReactionPipeline(), state)
 
 
 def test_a_state_without_a_bottom_is_refused():
