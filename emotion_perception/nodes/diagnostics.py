@@ -13,6 +13,7 @@ from emotion_perception.nodes.serving import Serving
 from emotion_perception.nodes.statistics import Snapshot
 
 _LATE_S: Final = 2.0
+_RECENT_S: Final = 60.0
 
 
 def diagnostics(
@@ -22,8 +23,8 @@ def diagnostics(
 ) -> DiagnosticStatus:  # fmt: skip
     """Describe the node, or what it does for one of several cameras.
 
-    ERROR: active, but no images come, or nobody can look at them. WARN: images come, but some of
-    the last could not be used, or the worker was made anew. OK: everything else, an
+    ERROR: active, but no images come, or nobody can look at them. WARN: images come, but in the
+    last minute one could not be used, or the worker was made anew. OK: everything else, an
     inactive node included.
 
     Args:
@@ -45,7 +46,7 @@ def diagnostics(
     elif trouble:
         late = snapshot.answer_age > _LATE_S
         level, text = DiagnosticStatus.ERROR if late else DiagnosticStatus.WARN, trouble
-    elif state == "active" and snapshot.last_error:
+    elif state == "active" and snapshot.error_age < _RECENT_S:
         level, text = DiagnosticStatus.WARN, snapshot.last_error
     values = {
         "state": state,

@@ -36,6 +36,7 @@ class Snapshot:
         image_age: seconds since the last image came; infinite before the first.
         answer_age: seconds since the last answer; infinite before the first.
         last_error: the last line about a bad image or failure.
+        error_age: seconds since then; infinite without one.
     """
 
     received: int
@@ -55,6 +56,7 @@ class Snapshot:
     image_age: float
     answer_age: float
     last_error: str
+    error_age: float
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Statistics:
     _last_image: float = -np.inf
     _last_answer: float = -np.inf
     _last_error: str = ""
+    _last_error_at: float = -np.inf
 
     def reset(self) -> None:
         """Start over, except for what was refused."""
@@ -76,14 +79,14 @@ class Statistics:
             self._received.clear()
             self._answers.clear()
             self._last_image = self._last_answer = -np.inf
-            self._last_error = ""
+            self._last_error, self._last_error_at = "", -np.inf
 
     def count(self, what: str, error: str = "") -> None:
         """Count one more of what `Snapshot` has; a line about it is kept as the last error."""
         with self._lock:
             self._counts[what] = self._counts.get(what, 0) + 1
             if error:
-                self._last_error = error
+                self._last_error, self._last_error_at = error, time.monotonic()
 
     def image_received(self) -> None:
         """Note that an image came."""
@@ -129,6 +132,7 @@ class Statistics:
                 image_age=now - self._last_image,
                 answer_age=now - self._last_answer,
                 last_error=self._last_error,
+                error_age=now - self._last_error_at,
             )  # fmt: skip
 
     def interval(self) -> float:

@@ -44,12 +44,17 @@ class Bench(OnOneExecutor):
         qos = QoSProfile(depth=5, reliability=reliability)
         self.camera = self.other.create_publisher(Image, "image_raw", qos)
         self.compressed = self.other.create_publisher(CompressedImage, "image_raw/compressed", qos)
-        self.reactions, self.faces, self.statuses, self.debug = [], [], [], []
+        self.reactions, self.not_looked = [], []
+        self.faces, self.statuses, self.debug = [], [], []
         subscribe = self.other.create_subscription
-        subscribe(UserReaction, "user_reaction", self.reactions.append, 50)
+        subscribe(UserReaction, "user_reaction", self._hear, 50)
         subscribe(FaceReactionArray, "reaction_node/faces", self.faces.append, 50)
         subscribe(DiagnosticArray, "/diagnostics", lambda m: self.statuses.append(m.status[0]), 10)
         self.spin()
+
+    def _hear(self, message):
+        looked = message.reason != UserReaction.REASON_NOT_LOOKED
+        (self.reactions if looked else self.not_looked).append(message)
 
     def listen_to_debug_image(self):
         return self.other.create_subscription(
@@ -213,6 +218,7 @@ def test_an_inactive_node_does_not_look(bench, frames):
     b.ask(bgr_image(header(), frames[0]))
     assert b.node.trigger_deactivate() == OK
     assert wait(lambda: b.camera.get_subscription_count() == 0)
+    assert wait(lambda: b.not_looked)
     answers = len(b.reactions)
     b.camera.publish(bgr_image(header(), frames[0]))
     time.sleep(0.5)

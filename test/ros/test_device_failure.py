@@ -1,0 +1,131 @@
+"""A GPU that fails while it judges: the CPU takes over, says so, and the GPU is tried again.
+
+Without a GPU its failure is played: the real node, the real networks on the CPU, which claim to be
+on a GPU and raise torch's errors. `test/system/faults/test_faults_gpu.py` has the real one.
+"""
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not here")
+pytest.importorskip("emotion_perception.msg", reason="the package is not built")
+pytest.importorskip("matplotlib")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from robot import Robot, makes, shown_frames, wait
+
+from emotion_perception.msg import UserReaction
+from emotion_perception.nodes import judge
+
+
+class Gpu:
+    """What the node is given for a GPU.
+
+    Attributes:
+        broken: an error that its next frames raise, or None.
+        lost: whether not even loading works.
+        loads: for which devices networks were loaded.
+    """
+
+    def __init__(self, node, monkeypatch):
+        self.broken, self.lost, self.loads = None, False, []
+        self._load = node._load
+        monkeypatch.setattr(node._judge, "_load", self.load)
+        monkeypatch.setattr(judge, "resolve_device", lambda wanted: (wanted, None))
+
+    def load(self, device, patient_id, version):
+        self.loads.append(device)
+        if device != "cpu" and self.lost:
+            raise RuntimeError("CUDA error: the device is lost")
+        loaded = self._load("cpu", patient_id, version)
+        if device != "cpu":
+            loaded.pipeline.device = device
+            run = loaded.pipeline.run_many
+
+            def run_many(shots):
+                if self.broken is not None:
+                    raise self.broken
+                return run(shots)
+
+            loaded.pipeline.run_many = run_many
+        return loaded
+
+
+@pytest.fixture
+def robot(domain_id, monkeypatch):
+    with makes(Robot, domain_id) as make:
+        robot = make(shown_frames(), [("device", "cuda:0")])
+        robot.gpu = Gpu(robot.node, monkeypatch)
+        yield robot
+
+
+def value(robot, key):
+    return {v.key: v.value for v in robot.statuses[-1].values}[key]
+
+
+def positive_since(robot, number):
+    return any(m.reaction == UserReaction.POSITIVE for m in robot.reactions[number:])
+
+
+def test_out_of_memory_goes_on_with_the_cpu_and_tries_the_gpu_again(robot, monkeypatch):
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 3.0)
+    robot.start()
+    assert value_soon(robot, "device", "cuda:0")
+    torch = pytest.importorskip("torch")
+    robot.gpu.broken = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert wait(lambda: robot.gpu.loads[-1] == "cpu")
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+    assert value_soon(robot, "device", "cpu")
+    status = robot.statuses[-1]
+    assert status.level == DiagnosticStatus.WARN
+    assert "CUDA out of memory" in status.message
+    assert "using the CPU" in status.message
+    # There is room again.
+    robot.gpu.broken = None
+    assert value_soon(robot, "device", "cuda:0")
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+
+
+def test_a_lost_device_is_tried_now_and_then_and_disturbs_nobody(robot, monkeypatch):
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 0.5)
+    robot.start()
+    robot.gpu.lost, robot.gpu.broken = True, RuntimeError("CUDA error: device lost")
+    assert wait(lambda: robot.gpu.loads.count("cuda:0") >= 4)
+    said = len(robot.reactions)
+    time.sleep(1.5)  # three more tries
+    told = robot.reactions[said:]
+    assert len(told) >= 8
+    assert all(m.reaction == UserReaction.POSITIVE for m in told)
+    assert value(robot, "device") == "cpu"
+
+
+def test_a_gpu_that_cannot_be_used_at_the_start(robot, monkeypatch):
+    robot.gpu.lost = True
+    robot.start()
+    assert robot.gpu.loads == ["cuda:0", "cpu"]
+    assert wait(lambda: robot.statuses and "the device is lost" in robot.statuses[-1].message)
+    assert positive_since(robot, 0) or wait(lambda: positive_since(robot, 0))
+
+
+def test_the_patient_stays_the_same(robot):
+    robot.start()
+    robot.node.set_parameters([parameter("patient_id", "P-7")])
+    assert wait(lambda: robot.reactions[-1].patient_id == "P-7")
+    robot.gpu.broken = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+    assert wait(lambda: robot.gpu.loads[-1] == "cpu")
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+    assert robot.reactions[-1].patient_id == "P-7"
+
+
+def parameter(name, value):
+    from rclpy.parameter import Parameter
+
+    return Parameter(name, value=value)
+
+
+def value_soon(robot, key, wanted):
+    return wait(lambda: robot.statuses and value(robot, key) == wanted)

@@ -1,0 +1,75 @@
+"""Any value of any type for any parameter of the real node: it takes it or says in a line why not."""
+
+import math
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not here")
+pytest.importorskip("emotion_perception.msg", reason="the package is not built")
+
+import rclpy
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from emotion_perception.nodes.parameters import PARAMETERS, Change
+from emotion_perception.nodes.reaction_node import ReactionNode
+
+TEXTS = st.text(max_size=80) | st.sampled_from(
+    ["", "raw", "locked", "enrolled", "face_id", "cuda:0", "P-1", "../x", "\0", "a\nb", "\ud800"]
+)
+NUMBERS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, 5.0, -1.0])
+WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 100)
+VALUES = st.one_of(
+    st.none(), st.booleans(), WHOLE, NUMBERS, TEXTS, st.lists(NUMBERS, max_size=4),
+    st.lists(WHOLE, min_size=1, max_size=4), st.lists(TEXTS, min_size=1, max_size=4),
+    st.lists(st.booleans(), min_size=1, max_size=4),
+)  # fmt: skip
+SPECS = {spec.name: spec for spec in PARAMETERS}
+
+
+@pytest.fixture(params=["unconfigured", "inactive"])
+def node(domain_id, request, tmp_path):
+    rclpy.init(domain_id=domain_id)
+    made = ReactionNode(parameter_overrides=[Parameter("patients", value=str(tmp_path))])
+    if request.param == "inactive":
+        assert made.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    yield made
+    made.destroy_node()
+    rclpy.shutdown()
+
+
+def test_any_value_of_any_parameter(node, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # what a text names is not to be made in the checkout
+
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.sampled_from(sorted(SPECS)), VALUES)
+    @example("detection_thresholds", [0.6, math.nan, 0.7])
+    @example("detection_thresholds", [])
+    @example("camera_topics", ["a b"])
+    @example("threads", 2**63 - 1)
+    @example("image_timeout", math.inf)
+    @example("patient_id", "\ud800")
+    def told(name, value):
+        try:
+            parameter = Parameter(name, value=value)
+        except TypeError:
+            return  # no value that ROS has
+        before = node.get_parameter(name).value
+        (result,) = node.set_parameters([parameter])
+        after = node.get_parameter(name).value
+        if result.successful:
+            assert SPECS[name].problem(after) is None
+            assert SPECS[name].change is not Change.START
+        else:
+            assert result.reason
+            assert "\n" not in result.reason
+            assert after == before
+
+    told()
+    # It is still a whole node.
+    assert {spec.name: node.has_parameter(spec.name) for spec in PARAMETERS} == dict.fromkeys(
+        SPECS, True
+    )
