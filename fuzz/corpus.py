@@ -12,7 +12,7 @@ from typing import Any
 
 from fuzz.target import CORPUS, Finding, Target, check, committed, name_of
 
-MOST_BYTES = 24_000
+MOST_BYTES = 12_000
 """Of a target's committed corpus, all together."""
 
 
