@@ -36,11 +36,11 @@ def enrol(
     Needs a consent on record and captured images (emotion-perception capture). What is stored are
     numbers that describe faces, encrypted, beside the patient's models. See docs/enrolment.md.
     """
-    import cv2
     import numpy as np
 
     from emotion_perception.faces.enrolment import choose_faces
     from emotion_perception.faces.identity import FaceIdentity
+    from emotion_perception.image.still import read_still
     from emotion_perception.training.capture_crop import is_aligned_crop
     from emotion_perception.training.capture_store import PatientStore
     from emotion_perception.training.consent import require_consent
@@ -60,7 +60,7 @@ def enrol(
     crops, names, other = [], [], 0
     for name in store.images():
         path = store.folder / name
-        image = cv2.imread(str(path)) if is_aligned_crop(path, identity.framing) else None
+        image = read_still(path) if is_aligned_crop(path, identity.framing) else None
         if image is None:
             other += 1
         else:

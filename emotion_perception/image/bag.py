@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from emotion_perception.image.bag_limits import check_bag, limit_rosbags
 from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
 from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable
 
@@ -63,12 +64,15 @@ def open_bag(
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
+
+        limit_rosbags()
     except ImportError:
         raise SourceError(
             f"{path}: reading ROS bags needs rosbags: pip install 'emotion_perception[capture]'"
         ) from None
     stack = ExitStack()
     try:
+        check_bag(path)
         # Bags of Humble and before do not say how their messages are laid out.
         known = get_typestore(Stores.ROS2_JAZZY)
         reader = stack.enter_context(AnyReader([path], default_typestore=known))

@@ -304,6 +304,14 @@ def _open_video(path: Path) -> FrameSource:
         capture = cv2.VideoCapture(str(path))
         if not capture.isOpened():
             raise SourceError(f"{path}: not a video that OpenCV can read, or corrupt or truncated")
+        width, height = (
+            int(capture.get(what)) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if width * height > MAX_PIXELS:
+            capture.release()
+            raise SourceError(
+                f"{path}: {width}x{height} pixels, expected at most {MAX_PIXELS} in all"
+            )
         first = _read(capture)
     if first is None:
         capture.release()

@@ -141,6 +141,9 @@ class _Reader:
             stream = _video_stream(self._path, container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = self._threads
+            # FFmpeg then refuses larger frames before it takes memory for them.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            _check_size(str(self._path), stream)
         except BaseException:
             container.close()
             raise
@@ -394,7 +397,7 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _check_size(name: str, frame: VideoFrame) -> None:
+def _check_size(name: str, frame: VideoFrame | VideoStream) -> None:
     if frame.width * frame.height > MAX_PIXELS:
         raise SourceError(
             f"{name}: {frame.width}x{frame.height} pixels, expected at most {MAX_PIXELS} in all"

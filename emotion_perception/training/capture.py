@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -21,6 +20,7 @@ from rich.progress import track
 from emotion_perception.image.bag import is_bag, open_bag
 from emotion_perception.image.playback import DEMO_SOURCE, open_any_source
 from emotion_perception.image.source import FrameSource, SourceError
+from emotion_perception.image.still import read_still
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.training.capture_prompts import Guide
 from emotion_perception.training.capture_select import FaceSelector, SelectionOptions, Verdict
@@ -123,7 +123,7 @@ def capture(
             device="cpu", min_face_size=min(_DETECTOR_MIN_FACE, chosen.min_face)
         )
         selector = FaceSelector(pipeline, chosen)
-        stored = (cv2.imread(str(store.folder / name)) for name in store.images())
+        stored = (read_still(store.folder / name) for name in store.images())
         selector.remember([np.asarray(crop, np.uint8) for crop in stored if crop is not None])
         try:
             for planned in plan:

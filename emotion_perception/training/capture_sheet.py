@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.drawing import FONT
+from emotion_perception.image.still import read_still
 from emotion_perception.training.capture_store import PatientStore, image_number
 from emotion_perception.training.patients import make_private, write_private
 from emotion_perception.valence.labels import CLASSES
@@ -82,7 +83,7 @@ def draw_sheet(folder: Path, names: Sequence[str], head: str) -> NDArray[np.uint
         x = _MARGIN + column * (_TILE + _MARGIN)
         y = _HEAD + row * (_TILE + _CAPTION + _MARGIN)
         tile = sheet[y : y + _TILE, x : x + _TILE]
-        image = cv2.imread(str(folder / name))
+        image = read_still(folder / name)
         if image is None:
             _write(tile, "unreadable", (20, _TILE // 2), 0.5)
         else:

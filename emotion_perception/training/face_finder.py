@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.faces.face import FaceDetector
+from emotion_perception.image.still import read_still
 from emotion_perception.pipeline import make_mtcnn
 from emotion_perception.reaction.reaction import largest_face
 
@@ -52,13 +53,8 @@ _SMALL_LOOK = _Look(320, 0.0, (0.6, 0.7, 0.7), 40)
 
 def read_image(path: Path) -> NDArray[np.uint8] | None:
     """Read an image as BGR (H, W, 3), or return None where it cannot be used."""
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # e.g. more pixels than OpenCV takes
-        return None
-    if image is None or min(image.shape[:2]) < MIN_SIDE:
-        return None
-    return np.asarray(image, np.uint8)
+    image = read_still(path)
+    return None if image is None or min(image.shape[:2]) < MIN_SIDE else image
 
 
 class FaceFinder:

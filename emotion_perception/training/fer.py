@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emotion_perception.image.still import read_still
 from emotion_perception.training.faces import DataError, FaceSet, from_emotions
 from emotion_perception.training.fer_csv import (
     IMAGE_TABLES,
@@ -60,7 +61,7 @@ def load_fer(directory: Path, split: str) -> FaceSet:
     images = np.empty((len(rows), TILE, TILE), np.uint8)
     for number in np.unique(index // TILES_A_ROW**2):
         path = directory / "sheets" / f"sheet_{number:03d}.png"
-        sheet = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        sheet = read_still(path, cv2.IMREAD_GRAYSCALE)
         side = TILE * TILES_A_ROW
         if sheet is None or sheet.shape != (side, side):
             raise DataError(f"{path}: expected a grey PNG of {side}x{side} pixels")
