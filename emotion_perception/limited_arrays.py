@@ -71,7 +71,7 @@ def _array(file: IO[bytes], size: int, name: str) -> NDArray[Any]:
         if head is None:
             raise ValueError(f"version {version}")
         shape, by_column, kind = head(file)
-    except EOFError as error:
+    except Exception as error:  # NumPy's parser of heads raises many kinds, such as TokenError
         raise ValueError(f"{name}: {error}") from error
     if kind.hasobject or kind.names is not None:
         raise ValueError(f"{name}: holds {kind}, expected numbers or texts")
