@@ -419,3 +419,37 @@ def test_metadata_of_a_bag_run_nothing(tmp_path):
     with (bag / "metadata.yaml").open("wb") as file:
         file.truncate(17 << 20)
     assert "larger than 16.8 MB" in open_hostile_bag(bag)
+
+
+def test_table_of_billions_of_rows(tmp_path):
+    """Rows of nothing take no room in a file: this one would take 18 GB."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    from emotion_perception.sessions import table as tables
+
+    models = (tables.JudgedBy(name="base", model_id="base-1+0", threshold=0.5),)
+    info = tables.SessionInfo(
+        recording="x.mp4", session="x", width=640, height=480, rate=25.0, frames=1, seconds=1.0,
+        detector="mtcnn", models=models, version="0",
+    )  # fmt: skip
+    told = tables.schema(models).with_metadata({tables.KEY: info.to_json()})
+    blank = [pa.array([zero_of(field.type)] * 200_000, field.type) for field in told]
+    group = pa.table(blank, schema=told)
+    path = tmp_path / "x.parquet"
+    with pq.ParquetWriter(path, told, compression="zstd") as writer:
+        for _ in range(tables.MOST_ROWS // 200_000 + 1):
+            writer.write_table(group)
+    assert path.stat().st_size < 60e6
+    said = refused(
+        path, "from emotion_perception.sessions.table import read_session, SessionError",
+        "read_session(path)", "SessionError",
+    )  # fmt: skip
+    assert said.endswith("x.parquet: 20,200,000 rows, expected at most 20,000,000")
+
+
+def zero_of(kind):
+    text = str(kind)
+    if "list" in text:
+        return [0.0] * 10
+    return "" if "string" in text or "dictionary" in text else "bool" not in text and 0

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIX: Final = ".parquet"
+MOST_ROWS: Final = 20_000_000
+"""A row of zeros takes no room in a file, but in memory; an hour of one face has 108,000."""
+
 FORMAT: Final = 1
 KEY: Final = b"emotion_perception"
 """Of the metadata, which are JSON."""
@@ -276,6 +279,9 @@ def read_session(path: Path, *, landmarks: bool = False) -> Session:
     expected = [item.name for item in schema(info.models)]
     names = [name for name in expected if landmarks or name != "landmarks"]
     try:
+        rows = pq.read_metadata(path).num_rows
+        if rows > MOST_ROWS:
+            raise SessionError(f"{path}: {rows:,} rows, expected at most {MOST_ROWS:,}")
         table = pq.read_table(path, columns=names)
     except (pa.ArrowException, OSError) as error:
         why = " ".join(str(error).split())[:120]
