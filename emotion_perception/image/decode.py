@@ -120,7 +120,7 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
 
     The kind is told by the data itself, as many drivers write ``format`` carelessly. ``format``
     is honoured where image_transport gives it a meaning: "compressed rgb" (channels swapped),
-    "bayer_..." (a mosaic stored as grey) and depth images (refused). Alpha is dropped, 16-bit
+    ``bayer_...`` (a mosaic stored as grey) and depth images (refused). Alpha is dropped, 16-bit
     values are scaled as in `decode_image`, and a JPEG's EXIF orientation is ignored, so that
     pixels agree with the raw topic.
 
