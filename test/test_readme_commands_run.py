@@ -117,6 +117,7 @@ NOT_RUN = {
     "make test": "is what runs this",
     "ROS_DISTRO=kilted make test": "is the same for another distribution",
     "make bench": "takes a quarter of an hour; test/test_benchmarks.py runs its parts",
+    "make docs": "test/test_docs_build.py builds the site",
     "cd ~/ws/src": SETS_UP,
     "git clone": SETS_UP,
     "cd ..": SETS_UP,
