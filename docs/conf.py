@@ -26,9 +26,28 @@ CHAPTERS = {
 }
 LAST = {
     "Models": ("models/*/README",),
-    "Reference": ("docs/sphinx/interfaces", "docs/sphinx/generated/commands", "docs/sphinx/api"),
+    "Reference": (
+        "docs/sphinx/interfaces",
+        "docs/sphinx/generated/commands",
+        "docs/sphinx/generated/api",
+    ),
     "The project": ("CONTRIBUTING", "SECURITY", "QUALITY_DECLARATION", "CHANGELOG"),
 }
+
+# In the order in which a frame travels; what is named nowhere here comes last.
+MODULES = {
+    "The pipeline": ("pipeline", "image", "faces", "valence", "reaction"),
+    "The robot": ("nodes",),
+    "The offline half": ("training", "sessions", "cli", "commands"),
+}
+API = """\
+Python modules
+==============
+
+One folder a stage, in the order in which a frame travels; a stage imports only stages before it
+(:doc:`/docs/architecture`). Most programs need :mod:`emotion_perception.pipeline` alone. What
+of this is kept stable is told in :doc:`/docs/versioning`.
+"""
 
 project = "emotion_perception"
 author = "the emotion_perception maintainers"
@@ -46,9 +65,11 @@ root_doc = "README"
 include_patterns = ["*.md", "docs/**", "models/*/README.md"]
 exclude_patterns = [
     ".*", "build", "install", "log", "site", "demo_output", "runs",
-    "docs/sphinx/templates", "docs/sphinx/extra", "**/__pycache__",
+    "docs/sphinx/templates", "docs/sphinx/extra", "docs/sphinx/static", "**/__pycache__",
 ]  # fmt: skip
-templates_path = ["sphinx/templates"]
+# Two stages may have a class of the same name; a link in a signature then leads to the first.
+suppress_warnings = ["ref.python"]
+templates_path = [str(ROOT / "docs" / "sphinx" / "templates")]
 highlight_language = "text"
 
 myst_heading_anchors = 4
@@ -57,8 +78,7 @@ myst_links_external_new_tab = False
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
+maximum_signature_line_length = 88
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -68,6 +88,8 @@ python_use_unqualified_type_names = True
 html_theme = "furo"
 html_title = f"emotion_perception {release}"
 html_extra_path = ["sphinx/extra"]  # index.html, which leads to the first page
+html_static_path = ["sphinx/static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -98,8 +120,8 @@ def _add_contents(_app: Any, docname: str, source: list[str]) -> None:
         source[0] += "\n\n" + contents() + "\n"
 
 
-def write_commands(file: Path) -> None:
-    """Write the page of the commands and their options, from the commands themselves."""
+def commands() -> str:
+    """Return the page of the commands and their options, from the commands themselves."""
     import typer
     from typer.cli import get_docs_for_click
 
@@ -111,27 +133,40 @@ def write_commands(file: Path) -> None:
         obj=command, ctx=context, name="emotion-perception", title="The command emotion-perception"
     )
     # The list of commands is cut after a few words, and the page has a table of contents.
-    text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+\n", "", text)
-    file.parent.mkdir(exist_ok=True)
-    if not file.is_file() or file.read_text() != text:
-        file.write_text(text)
+    return re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+\n", "", text)
 
 
-def _generate(app: Any) -> None:
-    """Make the page of the commands, and remove those of modules that are there no more."""
-    folder = Path(app.srcdir) / "docs" / "sphinx" / "generated"
-    write_commands(folder / "commands.md")
+def modules() -> str:
+    """Return the page that lists the modules."""
+    named = {name for names in MODULES.values() for name in names}
+    package = (ROOT / "emotion_perception").iterdir()
+    others = {path.stem for path in package if path.suffix == ".py"} - named - {"__init__"}
+    parts = [API]
+    for caption, names in {**MODULES, "Shared": sorted(others)}.items():
+        lines = "\n".join(f"   emotion_perception.{name}" for name in names)
+        options = "   :toctree:\n   :recursive:"
+        title = f"{caption}\n{'-' * len(caption)}"
+        parts.append(f"{title}\n\n.. autosummary::\n{options}\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def _generate(_app: Any, _config: Any) -> None:
+    """Write the pages that are made of the code, and remove those of what is there no more."""
+    folder = ROOT / "docs" / "sphinx" / "generated"
+    folder.mkdir(exist_ok=True)
+    for name, text in (("commands.md", commands()), ("api.rst", modules())):
+        file = folder / name
+        if not file.is_file() or file.read_text() != text:
+            file.write_text(text)
     for page in folder.glob("emotion_perception*.rst"):
-        if (
-            not (ROOT / page.stem.replace(".", "/")).is_dir()
-            and not (ROOT / f"{page.stem.replace('.', '/')}.py").is_file()
-        ):
+        source = ROOT / page.stem.replace(".", "/")
+        if not source.is_dir() and not source.with_suffix(".py").is_file():
             page.unlink()
 
 
 def setup(app: Any) -> None:
     """Connect what is above to Sphinx."""
-    app.connect("builder-inited", _generate, priority=100)  # before autosummary
+    app.connect("config-inited", _generate)  # before Sphinx looks for pages
     app.connect("source-read", _add_contents)
     # A page that was added changes the contents, but not the file README.md.
     app.connect("env-get-outdated", lambda *_: [root_doc])
