@@ -42,7 +42,7 @@ def _image(data: bytes, _: Path) -> None:
     reader = Reader(data)
     height, width, step = reader.uint32(), reader.uint32(), reader.uint32()
     big, encoding, container = reader.byte(), reader.byte(), reader.byte()
-    fill = int.from_bytes(reader.bytes(2), "little", signed=True)
+    fill = int.from_bytes(reader.take(2), "little", signed=True)
     names = (*ENCODINGS, *_ODD_ENCODINGS)
     name = names[encoding % len(names)] if encoding < 255 else reader.text()
     pixels = reader.rest()
@@ -176,7 +176,7 @@ def small_files() -> Iterator[tuple[str, bytes]]:
     ):  # fmt: skip
         made = io.BytesIO()
         name = {"jpg": "JPEG", "tif": "TIFF", "pgm": "PPM"}.get(kind, kind.upper())
-        image.save(made, name, **options)  # type: ignore[arg-type]
+        image.save(made, name, **options)
         yield kind, made.getvalue()
 
 

@@ -21,7 +21,8 @@ def main() -> None:
     target = prepare(name, False)
     inputs = corpus.known(target)
     hush()
-    levels, blocks = [], []
+    levels: list[float] = []
+    blocks: list[float] = []
     with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
         for turn in range(rounds):
             if turn == rounds // 2:

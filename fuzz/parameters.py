@@ -26,7 +26,7 @@ def _parameters(data: bytes, _: Path) -> None:
     table = reader.pick(TABLES)
     configured = bool(reader.byte() & 1)
     changes = []
-    for _ in range(1 + reader.byte() % 3):
+    for _number in range(1 + reader.byte() % 3):
         spec = reader.pick(table)
         change = Parameter(spec.name, value=_value(reader, reader.byte() % 10))
         # A node hands on no value of another type: test/ros asks a real one.
@@ -57,7 +57,7 @@ def _value(reader: Reader, kind: int) -> Any:
     if kind == 0:
         return bool(reader.byte() & 1)
     if kind == 1:
-        return int.from_bytes(reader.bytes(8), "little", signed=True)
+        return int.from_bytes(reader.take(8), "little", signed=True)
     if kind == 2:
         return reader.double()
     if kind == 3:

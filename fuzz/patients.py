@@ -84,7 +84,7 @@ def _enrolment_seeds() -> Iterator[bytes]:
     yield b"\3" + key + b"\n"
 
 
-def _array(values: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _array(values: np.ndarray) -> bytes:
     made = io.BytesIO()
     np.save(made, values)
     return made.getvalue()

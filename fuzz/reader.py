@@ -23,30 +23,30 @@ class Reader:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         """Return the next bytes, fewer at the end."""
         self._at += count
         return self._data[self._at - count : self._at]
 
     def rest(self) -> bytes:
         """Return all that is left."""
-        return self.bytes(max(0, len(self._data) - self._at))
+        return self.take(max(0, len(self._data) - self._at))
 
     def byte(self) -> int:
         """Return 0 to 255."""
-        return (self.bytes(1) or b"\0")[0]
+        return (self.take(1) or b"\0")[0]
 
     def uint32(self) -> int:
         """Return four bytes, the least first."""
-        return int.from_bytes(self.bytes(4), "little")
+        return int.from_bytes(self.take(4), "little")
 
     def double(self) -> float:
         """Return eight bytes as they are, so also an infinity or no number."""
-        return float(struct.unpack("<d", self.bytes(8).ljust(8, b"\0"))[0])
+        return float(struct.unpack("<d", self.take(8).ljust(8, b"\0"))[0])
 
     def block(self) -> bytes:
         """Return bytes after their count, two bytes."""
-        return self.bytes(int.from_bytes(self.bytes(2), "little"))
+        return self.take(int.from_bytes(self.take(2), "little"))
 
     def text(self) -> str:
         """Return a block as text; half characters stay as Python keeps them."""

@@ -167,7 +167,7 @@ def _fuzz(
             run.add_to(total)
         if not run.died or "stopped" in total:
             break
-        file = run.artifact(chosen.findings)
+        file = run.artifact()
         _judge(run.died, file, name, total)
         total["restarts"] += 1
         seed += 1
@@ -194,7 +194,7 @@ class _Run:
         seconds: float | None, seed: int,
     ) -> None:  # fmt: skip
         self.died = ""
-        self._name = name
+        self._name, self._findings = name, chosen.findings
         self._stats, self._log = work / f"{name}.json", work / f"{name}.log"
         self._stats.unlink(missing_ok=True)
         command = [
@@ -257,8 +257,7 @@ class _Run:
         known = {finding["where"] for finding in total["findings"]}
         for finding in told["findings"]:
             if finding["kind"] == "slow":
-                path = Path(self._process.args[self._process.args.index("--findings") + 1])
-                _judge("timeout", path / finding["file"], self._name, total)
+                _judge("timeout", self._findings / finding["file"], self._name, total)
             elif finding["where"] not in known:
                 total["findings"].append(finding)
         _add_growth(told["memory"], total)
@@ -267,16 +266,16 @@ class _Run:
             total.setdefault("coverage_before", int(covered[0][1]))
             total["coverage"] = int(covered[-1][1])
 
-    def artifact(self, findings: Path) -> Path | None:
+    def artifact(self) -> Path | None:
         """Return the file of the input that ended the process, if it is known."""
         last = self._stats.with_suffix(".last")
         if last.exists():
             data = last.read_bytes()
-            path = findings / f"{self._name}-{self.died}-{name_of(data)}"
+            path = self._findings / f"{self._name}-{self.died}-{name_of(data)}"
             path.write_bytes(data)
             return path
         made = [
-            path for path in findings.glob(f"{self._name}-*")
+            path for path in self._findings.glob(f"{self._name}-*")
             if path.stat().st_mtime >= self._since - 1
             and path.name.removeprefix(f"{self._name}-").startswith(("crash-", "timeout-", "oom-"))
         ]  # fmt: skip
@@ -363,14 +362,14 @@ def replay(file: Path, target: str) -> int:
         started = time.process_time()
         try:
             check(one, file.read_bytes(), Path(scratch))
-            told = "the contract holds"
+            result = "the contract holds"
         except Finding as finding:
-            told = str(finding)
+            result = str(finding)
             if finding.__cause__ is not None:
                 traceback.print_exception(finding.__cause__, file=sys.stdout)
     took = time.process_time() - started
-    print(f"{file}: {name}: {told}; {took:.3f} s of processor time")
-    return int(told != "the contract holds")
+    print(f"{file}: {name}: {result}; {took:.3f} s of processor time")
+    return int(result != "the contract holds")
 
 
 if __name__ == "__main__":
