@@ -25,6 +25,8 @@ from launch import LaunchDescription
 
 PACKAGE = "emotion_perception"
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+# In security/policy.xml.
+ENCLAVES = {"reaction_node": "reaction_node", "video_source_node": "camera"}
 CHOICES = {"log_level": ["debug", "info", "warn", "error", "fatal"]}
 
 
@@ -50,6 +52,8 @@ def generate_launch_description() -> LaunchDescription:
          "Where best-effort images above 0.5 MB get lost: "
          "'LARGE_DATA?max_msg_size=1MB&sockets_size=1MB'. The camera's node, and every node on "
          "another machine, then needs the same setting."),
+        ("enclaves", "", "On a secured ROS 2, where the enclaves are: /emotion_perception as in "
+         "the shipped policy. Empty: ROS_SECURITY_ENCLAVE_OVERRIDE or none."),
         *launch_arguments(),
     ]  # fmt: skip
     return LaunchDescription(
@@ -74,7 +78,7 @@ def _nodes(context):
     _check_is_of_reaction_node(Path(given["params_file"]))
     # Names from an including launch file end here too, so that only what looks misspelt is told.
     known = {"image_topic", "namespace", "params_file", "autostart", "respawn", "log_level",
-             "video_source", "loop", "rate", "fastdds_transports"}  # fmt: skip
+             "video_source", "loop", "rate", "fastdds_transports", "enclaves"}  # fmt: skip
     known |= {name for name, _, _ in launch_arguments()}
     for name in set(given) - known:
         if near := difflib.get_close_matches(name, known, 1, 0.8):
@@ -113,6 +117,8 @@ def _check_is_of_reaction_node(params_file):
 
 
 def _node(given, executable, parameters, **options):
+    enclaves = given["enclaves"].rstrip("/")
+    enclave = ["--enclave", f"{enclaves}/{ENCLAVES[executable]}"] if enclaves else []
     return Node(
         package=PACKAGE,
         executable=executable,
@@ -120,7 +126,7 @@ def _node(given, executable, parameters, **options):
         namespace=given["namespace"],
         parameters=parameters,
         remappings=[("image_raw", given["image_topic"])],
-        ros_arguments=["--log-level", given["log_level"]],
+        ros_arguments=["--log-level", given["log_level"], *enclave],
         output="screen",
         emulate_tty=True,
         **options,
