@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,8 @@ def _clip(data: bytes, scratch: Path) -> None:
 def _clip_seeds() -> Iterator[bytes]:
     for index, content in enumerate(_clips()):
         yield bytes([(0, 2, 3, 0, 1)[index]]) + content
+    gif = _clips()[4]
+    yield b"\1" + gif[:6] + struct.pack("<HH", 8192, 8192) + gif[10:]
 
 
 @functools.cache

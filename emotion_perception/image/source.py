@@ -31,6 +31,9 @@ _SAMPLES = re.compile(rb"(?:stsz.{8}|trun.{4})(.{4})", re.DOTALL)
 _SAMPLES_ALWAYS = 1_000_000
 _MOST_INDEX_BYTES = 1 << 26
 
+# A kilobyte may ask for many frames of any size; 8192x8192 took 1.1 s and 1.1 GB for each.
+_MOST_GIF_PIXELS = 8 * 2**20
+
 _GIF_DEFAULT_S = 0.1  # what browsers show for the delays of 0 and 10 ms that careless writers leave
 _COMPLETE = 0.9  # containers often estimate their length; below this share a video is truncated
 
@@ -376,7 +379,7 @@ def _open_gif(path: Path) -> FrameSource:
     # Pillow, because it gives whole frames and their delays however OpenCV was built.
     try:
         gif = Image.open(path)
-        _check_pixels(gif)
+        _check_pixels(gif, _MOST_GIF_PIXELS)
         size, count = gif.size, getattr(gif, "n_frames", 1)
         gif.seek(0)
         gif.load()
@@ -482,10 +485,10 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         raise SourceError(f"{path}: not a readable image, {_line(error)}") from None
 
 
-def _check_pixels(image: Image.Image) -> None:
+def _check_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{width}x{height} pixels, expected at most {MAX_PIXELS} in all")
+    if width * height > most:
+        raise ValueError(f"{width}x{height} pixels, expected at most {most} in all")
 
 
 def _to_bgr(image: Image.Image) -> NDArray[np.uint8]:

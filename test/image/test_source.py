@@ -154,6 +154,13 @@ class TestGif:
         Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.gif")
         assert read(tmp_path / "a.gif")[0].image.min() == 255
 
+    def test_a_kilobyte_does_not_buy_frames_of_a_gigabyte(self, tmp_path):
+        data = bytearray(write_gif(tmp_path / "a.gif", [100, 100]).read_bytes())
+        data[6:10] = (8192).to_bytes(2, "little") * 2
+        (tmp_path / "a.gif").write_bytes(data)
+        with pytest.raises(SourceError, match=r"a\.gif: .*8192x8192 pixels, expected at most"):
+            read(tmp_path / "a.gif")
+
     def test_truncated(self, tmp_path):
         rng = np.random.default_rng(0)
         images = [Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)) for _ in range(3)]
