@@ -28,6 +28,8 @@ _LIFECYCLE: Final = (
     "change_state", "get_state", "get_available_states", "get_available_transitions",
     "get_transition_graph",
 )  # fmt: skip
+_COMMAND_LINE: Final = "/_ros2cli_*/get_type_description"
+"""A service of the nodes that `ros2 topic echo` and others make, which are named by a number."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,14 @@ def enclaves(deployment: Deployment) -> Iterator[Enclave]:
     yield Enclave(
         "monitor", "monitor", "Sees how the nodes are, and nothing of the person.",
         subscribe=["/diagnostics", "/rosout", "reaction_node/transition_event"],
+        reply=[_COMMAND_LINE],
         request=["reaction_node/get_state"],
     )  # fmt: skip
     yield Enclave(
         "operator", "operator",
         "Starts, stops and sets the reaction node, and says who is before it.",
         subscribe=["/diagnostics", "/rosout", "reaction_node/transition_event"],
+        reply=[_COMMAND_LINE],
         request=[
             f"reaction_node/{name}"
             for name in ("load_patient_model", "enable", *_LIFECYCLE, *_PARAMETERS)

@@ -219,4 +219,8 @@ def test_sros2_makes_keys_and_permissions_of_it(domain_id, tmp_path):
         assert [name for name in ENCLAVES if topic in may[name][verb]] == expected
     wild = {topic for name in ENCLAVES for verb in may[name].values() for topic in verb
             if "*" in topic}  # fmt: skip
-    assert wild == {"rt/humans/faces/*/roi", "rt/humans/faces/*/expression"}
+    command_line = "_ros2cli_*/get_type_description"
+    assert wild == {
+        "rt/humans/faces/*/roi", "rt/humans/faces/*/expression",
+        f"rq/{command_line}Request", f"rr/{command_line}Reply",
+    }  # fmt: skip
