@@ -26,7 +26,7 @@ from fuzz.reader import Reader, block
 from fuzz.target import Target
 
 _MOST_FILLED = 1 << 20
-_HEAD = struct.Struct("<IIIBBBH")
+_HEAD = struct.Struct("<IIIBBBBH")
 _ODD_ENCODINGS = ("16UC1", "32FC1", "", "BGR8", "bgr8 ", "8UC2", "jpeg", "yuv422_uyvy", "\ud800")
 _CONTAINERS: tuple[Callable[[bytes], Any], ...] = (
     lambda data: array("B", data), bytes, memoryview, lambda data: np.frombuffer(data, np.uint8),
@@ -41,11 +41,15 @@ def _image(data: bytes, _: Path) -> None:
     """``sensor_msgs/Image``: all its fields, and what its data lie in."""
     reader = Reader(data)
     height, width, step = reader.uint32(), reader.uint32(), reader.uint32()
-    big, encoding, container = reader.byte(), reader.byte(), reader.byte()
+    fit, big, encoding, container = reader.byte(), reader.byte(), reader.byte(), reader.byte()
     fill = int.from_bytes(reader.take(2), "little", signed=True)
     names = (*ENCODINGS, *_ODD_ENCODINGS)
     name = names[encoding % len(names)] if encoding < 255 else reader.text()
     pixels = reader.rest()
+    if fit & 1:  # else nearly all sizes would be refused
+        height, width = 1 + height % 40, 1 + width % 40
+    if fit & 2 and name in ENCODINGS:
+        step = width * _pixel_bytes(name) + step % 9
     if pixels and abs(fill) < 1 << 14:
         # As many as the header asks for, or some more or fewer: else nearly all would be refused.
         rows = height * 3 // 2 if name in ("nv12", "nv21") else height
@@ -67,9 +71,19 @@ def _image_seeds() -> Iterator[bytes]:
         wide = 2 if name.endswith("16") else 1
         channels = 4 if "a" in name[:4] and "bayer" not in name else 3
         row = 6 * wide * channels
-        yield _HEAD.pack(4, 6, row, number % 2, number, number % 6, 0) + rng.bytes(16)
-    yield _HEAD.pack(480, 640, 1920, 0, 0, 0, 0) + b"\x10\x80\xf0"
-    yield _HEAD.pack(4, 6, 18, 0, 255, 0, 0) + block(b"bgr8") + bytes(72)
+        for fit in (0, 3):
+            yield _HEAD.pack(4, 6, row, fit, number % 2, number, number % 6, 0) + rng.bytes(16)
+    yield _HEAD.pack(480, 640, 1920, 0, 0, 0, 0, 0) + b"\x10\x80\xf0"
+    yield _HEAD.pack(4, 6, 18, 0, 0, 255, 0, 0) + block(b"bgr8") + bytes(72)
+
+
+def _pixel_bytes(name: str) -> int:
+    """Return the bytes of a pixel in a row."""
+    if name in ("nv12", "nv21"):
+        return 1
+    channels = 4 if name[:4] in ("bgra", "rgba", "8UC4") else 3 if name[:3] in ("bgr", "rgb") else 1
+    channels = 3 if name == "8UC3" else 2 if name[:3] in ("yuv", "uyv", "yuy") else channels
+    return channels * (2 if name.endswith("16") else 1)
 
 
 def _compressed(data: bytes, _: Path) -> None:
@@ -80,6 +94,8 @@ def _compressed(data: bytes, _: Path) -> None:
     content = reader.rest()
     if mend & 1:  # else the checksums would refuse nearly all
         content = mended_png(content)
+    if mend & 16 and content.startswith(b"\xff\xd8"):
+        content += b"\xff\xd9"
     container = _CONTAINERS[(mend >> 1) % 4]
     _check(decode_compressed(SimpleNamespace(format=name, data=container(content))), None, None)
 
@@ -87,7 +103,7 @@ def _compressed(data: bytes, _: Path) -> None:
 def _compressed_seeds() -> Iterator[bytes]:
     for number, (kind, content) in enumerate(small_files()):
         if kind in ("jpg", "png"):
-            yield bytes([number % 4, kind == "png"]) + content
+            yield bytes([number % 4, 1 if kind == "png" else 16]) + content
 
 
 def _file(data: bytes, scratch: Path) -> None:

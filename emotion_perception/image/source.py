@@ -211,14 +211,15 @@ def check_samples(path: Path) -> None:
     Raises:
         SourceError: it is such a file.
     """
-    most = max(_SAMPLES_ALWAYS, path.stat().st_size)
+    length = path.stat().st_size
+    most = max(_SAMPLES_ALWAYS, length)
     announced = 0
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if size == 1:
                 size = int.from_bytes(file.read(8), "big") - 8
-            if not kind.isascii() or (size < 8 and size != 0):
+            if not kind.isascii() or (size < 8 and size != 0) or size > length:
                 return  # no MP4, or damaged from here on
             if kind == b"mdat" or size > _MOST_INDEX_BYTES:
                 if size == 0:

@@ -353,6 +353,15 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("opened", [open_video, open_source])
+@pytest.mark.parametrize("size", [2**64 - 1, 2**63, 1 << 40, 8, 0])
+def test_a_box_of_an_impossible_size(tmp_path, opened, size):
+    path = write(tmp_path / "x.mp4", even(4))
+    path.write_bytes(path.read_bytes() + struct.pack(">I4sQ", 1, b"free", size))
+    with opened(path) as source:
+        assert len(list(source)) == 4
+
+
+@pytest.mark.parametrize("opened", [open_video, open_source])
 @pytest.mark.parametrize("box", [b"stsz", b"trun"])
 def test_samples_that_a_file_cannot_hold(tmp_path, opened, box):
     """FFmpeg would make a list of them all: 3 GB for 50 million."""
