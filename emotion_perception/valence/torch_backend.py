@@ -87,6 +87,7 @@ def load_network(weights: Path, checkpoint: Checkpoint) -> torch.nn.Module:
     Raises:
         ModelError: if the weights do not fit the architecture that the card names.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -97,9 +98,31 @@ def load_network(weights: Path, checkpoint: Checkpoint) -> torch.nn.Module:
         raise ModelError(
             f"{checkpoint.directory}: architecture {name!r} is not one of {sorted(ARCHITECTURES)}"
         )
+    arguments = checkpoint.architecture.get("arguments", {})
     try:
-        network = ARCHITECTURES[name](**checkpoint.architecture.get("arguments", {}))
-        network.load_state_dict(load_file(weights))
-    except (RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        _check_modest(arguments)
+        state = load_file(weights)
+        # Without memory first: the card may ask for a network that the weights are not of.
+        with torch.device("meta"):
+            wanted = ARCHITECTURES[name](**arguments).state_dict()
+        for key, value in wanted.items():
+            if key not in state or state[key].shape != value.shape:
+                raise ValueError(f"{key} should have the shape {list(value.shape)}")
+        network = ARCHITECTURES[name](**arguments)
+        network.load_state_dict(state)
+    except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
         raise ModelError(f"{weights}: does not fit {name} of the card: {error}") from error
     return network.eval()
+
+
+def _check_modest(arguments: Any) -> None:
+    """Refuse arguments of an architecture with more layers or channels than any of ours has."""
+    if not isinstance(arguments, dict):
+        raise ValueError(f"arguments: expected an object, got {str(arguments)[:60]}")
+    for name, value in arguments.items():
+        several = value if isinstance(value, list) else [value]
+        most = 4096 if name == "widths" else 64
+        if len(several) > 16 or not all(
+            isinstance(one, (int, float)) and 0 <= one <= most for one in several
+        ):
+            raise ValueError(f"{name}: expected numbers up to {most}, got {str(value)[:60]}")

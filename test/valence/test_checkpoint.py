@@ -1,4 +1,5 @@
 import json
+import resource
 import shutil
 from dataclasses import replace
 
@@ -156,3 +157,25 @@ def test_weights_of_another_architecture_are_refused(checkpoint_dir):
 def test_missing_folder(tmp_path):
     with pytest.raises(ModelError, match=r"card\.json"):
         load_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"widths": [4096] * 32, "depths": [4096] * 31},
+        {"widths": [10**12, 8], "depths": [1]},
+        {"widths": [8] * 10_000, "depths": [1]},
+        {"widths": [4096, 4096, 4096, 4096], "depths": [1, 1, 1]},
+        {"widths": "8"},
+        {"widths": [[8]]},
+        [8],
+    ],
+)
+def test_architecture_larger_than_its_weights_takes_no_memory(checkpoint_dir, arguments):
+    """The card is not bound by a hash of its own; the first would take 70 TB."""
+    checkpoint = load_checkpoint(checkpoint_dir)
+    other = replace(checkpoint, architecture={"name": "ValenceNet", "arguments": arguments})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="does not fit ValenceNet of the card"):
+        load_network(checkpoint.weights_file, other)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
