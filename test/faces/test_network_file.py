@@ -273,3 +273,38 @@ def varint(number):
         out += bytes([number & 127 | 128])
         number >>= 7
     return out + bytes([number])
+
+
+def test_size_that_is_only_calculated_ends_the_process_that_tries_it(tmp_path):
+    """Two harmless constants, whose product is a tensor of 4 TB."""
+    from emotion_perception.valence.emotion_import import card_of, import_network
+
+    card = card_of("ferplus-8")
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Mul", ["a", "b"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Flatten", ["Input3"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        helper.make_node("Add", ["logits", "zero"], ["out"]),
+    ]
+    for factor, broken in ((1 << 20, True), (1, False)):
+        graph = helper.make_graph(
+            nodes, "net",
+            [value("Input3", TensorProto.FLOAT, [1, 1, 64, 64])],
+            [value("out", TensorProto.FLOAT, [1, 8])],
+            [constant("a", [1 << 20]), constant("b", [factor]),
+             constant("weights", np.eye(4096, 8), np.float32)],
+        )  # fmt: skip
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        file = tmp_path / f"net{factor}.onnx"
+        onnx.save(made, file)
+        check_network_file(file)
+        if not broken:
+            assert import_network(card, file, tmp_path / "made").output == "logits"
+            continue
+        with pytest.raises(ModelError, match=r"net1048576\.onnx: ") as caught:
+            import_network(card, file, tmp_path / "made")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "made").exists()
