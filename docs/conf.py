@@ -21,8 +21,15 @@ CHAPTERS = {
     "A model for each patient": ("capture", "finetuning"),
     "Recorded sessions": ("sessions", "events", "playback", "session_report", "review"),
     "Training and evaluation": ("training", "evaluation", "experiments", "performance"),
-    "Can it be trusted?": ("model_card", "risk", "reliability", "privacy", "security"),
-    "Inside": ("architecture", "versioning"),
+    "Can it be trusted?": (
+        "model_card",
+        "risk",
+        "reliability",
+        "privacy",
+        "security",
+        "untrusted_files",
+    ),
+    "Inside": ("architecture", "versioning", "tests", "fuzzing"),
 }
 LAST = {
     "Models": ("models/*/README",),
@@ -83,6 +90,7 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the docstrings have shapes and units, and no need of more
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
@@ -114,10 +122,16 @@ def contents() -> str:
     return "\n\n".join(blocks)
 
 
-def _add_contents(_app: Any, docname: str, source: list[str]) -> None:
-    """Give the first page the contents, which GitHub would show as code."""
+def _adapt(_app: Any, docname: str, source: list[str]) -> None:
+    """Give the first page the contents, and take links to folders away, which have no page."""
     if docname == root_doc:
         source[0] += "\n\n" + contents() + "\n"
+    here = (ROOT / docname).parent
+    source[0] = re.sub(
+        r"\[([^\]\n]+)\]\(([^)\s#:]+)\)",
+        lambda link: link[1] if (here / link[2]).is_dir() else link[0],
+        source[0],
+    )
 
 
 def commands() -> str:
@@ -167,6 +181,6 @@ def _generate(_app: Any, _config: Any) -> None:
 def setup(app: Any) -> None:
     """Connect what is above to Sphinx."""
     app.connect("config-inited", _generate)  # before Sphinx looks for pages
-    app.connect("source-read", _add_contents)
+    app.connect("source-read", _adapt)
     # A page that was added changes the contents, but not the file README.md.
     app.connect("env-get-outdated", lambda *_: [root_doc])
