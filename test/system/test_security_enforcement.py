@@ -50,7 +50,7 @@ def environment(keystore, enclave):
     values = {k: v for k, v in os.environ.items() if not k.startswith("ROS_SECURITY")}
     if keystore is not None:
         values.update(ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY="Enforce",
-                      ROS_SECURITY_KEYSTORE=str(keystore))  # fmt: skip
+                      ROS_SECURITY_KEYSTORE=str(keystore), PYTHONUNBUFFERED="1")  # fmt: skip
         if enclave:
             values["ROS_SECURITY_ENCLAVE_OVERRIDE"] = f"{PREFIX}/{enclave}"
     return values
@@ -70,7 +70,7 @@ class Process:
     def lines(self, start=""):
         return [line for line in self.path.read_text().splitlines() if line.startswith(start)]
 
-    def says(self, start, times=1, seconds=60.0):
+    def says(self, start, times=1, seconds=180.0):
         end = time.monotonic() + seconds
         while len(self.lines(start)) < times:
             assert time.monotonic() < end, self.path.read_text()
