@@ -81,6 +81,7 @@ STEPS = {
         typed="y\n", says=("nothing of P-017 is left",),
         goes=(f"patients/{PERSON}", f"models/{PERSON}"),
     ),
+    "retention --data patients": Step(says=("Nothing is due.",)),
     f"predict sessions/ --output tables --participant {PERSON}": Step(
         makes=("tables/monday.parquet", "tables/friday.parquet")
     ),
