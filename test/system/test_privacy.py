@@ -194,26 +194,25 @@ class Witness:
 @pytest.fixture
 def start(domain_id, tmp_path):
     """Start a watched node and a camera that shows people."""
-    started = []
+    cameras, nodes = [], []
 
     def start(*parameters):
-        camera = subprocess.Popen(
+        cameras.append(subprocess.Popen(
             [sys.executable, "-m", "emotion_perception.nodes.video_source_node", "--ros-args",
              "-p", "source:=demo", "-p", "loop:=true", "-p", "rate:=10.0"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        started.append(camera)
-        node = Watched(tmp_path, *parameters)
-        started.append(node.process)
-        return node
+        ))  # fmt: skip
+        nodes.append(Watched(tmp_path, *parameters))
+        return nodes[-1]
 
     yield start
-    for process in started:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    for camera in cameras:
+        camera.kill()
+        camera.wait()
+    for node in nodes:
+        if node.process.poll() is None:  # strace would go without it
+            os.kill(node.pid, signal.SIGKILL)
+            node.process.wait(30)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Needs sros2, and a middleware that was built with security.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -98,11 +99,13 @@ def start(keys, tmp_path):
 
     yield start
     for one in started:
-        one.process.terminate()
+        one.process.send_signal(signal.SIGINT)  # on which launch ends its nodes first
+    for one in started:
         try:
-            one.process.wait(20)
+            one.process.wait(30)
         except subprocess.TimeoutExpired:
             one.process.kill()
+            one.process.wait()
 
 
 def node(name, *parameters):
