@@ -90,6 +90,7 @@ class Camera:
         self._telling = threading.Lock()
         self._header = Header()
         self._answered_at = 0.0
+        self._first_at: float | None = None
         self._silent_since: float | None = None
         self._said_at = 0.0
         self.observations = ObservationServer(
@@ -129,8 +130,14 @@ class Camera:
         """Subscribe to the images."""
         self._reliability = RELIABILITY[self._parameter("qos_reliability")]
         self._on_image = on_image
-        self._answered_at, self._silent_since = time.monotonic(), None
+        self._first_at = self._silent_since = None
         self._subscribe()
+
+    def image_received(self) -> None:
+        """Note that an image came."""
+        self.statistics.image_received()
+        if self._first_at is None:
+            self._first_at = time.monotonic()
 
     def tell(self, told: UserReaction, still: Callable[[], bool]) -> bool:
         """Publish what a frame says, unless the caller is no longer wanted.
@@ -148,15 +155,18 @@ class Camera:
         return True
 
     def watch(self, model_id: str, patient_id: str) -> bool:
-        """Say NOT_LOOKED when answers are overdue, and then once a second; returns whether it did.
+        """Say NOT_LOOKED when answers are overdue, and then once a second; returns if it is news.
 
-        Who keeps the last message must not take an old smile for today's.
+        Who keeps the last message must not take an old smile for today's. Before the first image
+        there is nothing to take back.
         """
+        if self._first_at is None:
+            return False
         now = time.monotonic()
         most = self._parameter("max_rate")
         interval = max(self.statistics.interval(), 1 / most if most > 0 else 0.0)
         limit = max(self._parameter("reaction_timeout"), 2.5 * interval)
-        if self._silent_since is None and now - self._answered_at < limit:
+        if self._silent_since is None and now - max(self._answered_at, self._first_at) < limit:
             return False
         if self._silent_since is not None and now - self._said_at < _REPEAT_S:
             return False

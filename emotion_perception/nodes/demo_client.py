@@ -91,6 +91,8 @@ class DemoClient(Node):
         )
 
     def _on_reaction(self, message: UserReaction) -> None:
+        if message.reason == UserReaction.REASON_NOT_LOOKED:
+            return  # about no frame
         self.last_arrival = time.monotonic()
         self.first_arrival = self.first_arrival or self.last_arrival
         self._progress.add(sample_from(message), message.model_id)

@@ -238,7 +238,7 @@ class ReactionNode(LifecycleNode):
     # The executor's thread.
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage) -> None:
-        camera.statistics.image_received()
+        camera.image_received()
         most = self._parameter("max_rate")
         if most > 0:
             now = time.monotonic()
@@ -372,7 +372,7 @@ class ReactionNode(LifecycleNode):
         if self._guard is not None:
             self._guard.tick()
         self._judge.tick(self._parameter("hang_timeout"))
-        if self._state == "active":
+        if self._state == "active" and self._enabled:
             news = [camera.watch(*self._whose()) for camera in self._cameras]
             if any(news) and self._ros4hri is not None:
                 self._ros4hri.withdraw()

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 
+from emotion_perception.nodes.watchdog import Lateness
 from emotion_perception.nodes.worker import NewestItemWorker
 
 
@@ -73,3 +74,101 @@ def test_what_waits_when_it_is_stopped_is_forgotten():
     threading.Timer(0.1, go.set).start()
     one.stop()
     assert seen == [{"a": 1}]
+
+
+def test_a_worker_that_does_not_end_is_left_behind():
+    begun, go, said = threading.Event(), threading.Event(), []
+
+    def work(items):
+        begun.set()
+        assert go.wait(10.0)
+        said.append(one.is_me)
+
+    one = worker(work)
+    one.put("a", 1)
+    assert begun.wait(10.0)
+    assert not one.stop(0.05)
+    assert "work" in one.where()
+    assert "test_worker.py" in one.where()
+    go.set()
+    assert one.stop()
+    assert said == [False]  # nobody listens to it any more
+    assert one.where() == "it has ended"
+
+
+def test_only_the_worker_itself_may_speak_for_it():
+    said, done = [], threading.Event()
+
+    def work(items):
+        said.append(one.is_me)
+        done.set()
+
+    one = worker(work)
+    one.put("a", 1)
+    assert done.wait(10.0)
+    assert not one.is_me
+    one.stop()
+    assert said == [True]
+
+
+class Steady:
+    """A worker as `Lateness` sees it."""
+
+    def __init__(self, idle=False, done=1):
+        self.idle, self.done = idle, done
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("emotion_perception.nodes.watchdog.time.monotonic", lambda: now[0])
+
+    def advance(lateness, worker, seconds, step=0.1):
+        for _ in range(round(seconds / step)):
+            now[0] += step
+            lateness.tick(worker)
+
+    return advance
+
+
+def test_a_worker_that_gets_on_is_not_late(clock):
+    lateness, busy = Lateness(), Steady()
+    for _ in range(50):
+        clock(lateness, busy, 0.4)
+        busy.done += 1
+    assert not lateness.is_hung(1.0)
+
+
+def test_a_worker_without_work_is_not_late(clock):
+    lateness, idle = Lateness(), Steady(idle=True)
+    clock(lateness, idle, 100.0)
+    assert not lateness.is_hung(1.0)
+    clock(lateness, None, 100.0)
+    assert not lateness.is_hung(1.0)
+
+
+def test_a_worker_that_finishes_nothing_is_hung_unless_nobody_minds(clock):
+    lateness, stuck = Lateness(), Steady()
+    clock(lateness, stuck, 0.9)
+    assert not lateness.is_hung(1.0)
+    clock(lateness, stuck, 0.4)
+    assert lateness.is_hung(1.0)
+    assert not lateness.is_hung(0.0)
+    # Another one begins at nothing.
+    clock(lateness, Steady(), 0.5)
+    assert not lateness.is_hung(1.0)
+
+
+def test_the_first_frame_may_take_longer(clock):
+    lateness, new = Lateness(), Steady(done=0)
+    clock(lateness, new, 4.0)
+    assert not lateness.is_hung(1.0)
+    clock(lateness, new, 2.0)
+    assert lateness.is_hung(1.0)
+
+
+def test_a_computer_that_slept_has_no_worker_that_hangs(clock):
+    lateness, busy = Lateness(), Steady()
+    clock(lateness, busy, 0.2)
+    clock(lateness, busy, 3600.0, step=3600.0)
+    assert not lateness.is_hung(1.0)

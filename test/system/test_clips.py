@@ -54,6 +54,8 @@ class Listener:
         self.executor.add_node(self.node)
 
     def on_reaction(self, message):
+        if message.reason == UserReaction.REASON_NOT_LOOKED:
+            return  # about no frame
         self.reactions[int(message.header.frame_id)] = message
 
     def on_faces(self, message):
