@@ -50,6 +50,10 @@ def _image(data: bytes, _: Path) -> None:
         height, width = 1 + height % 40, 1 + width % 40
     if fit & 2 and name in ENCODINGS:
         step = width * _pixel_bytes(name) + step % 9
+    if fit & 4:
+        fill, pixels = 0, pixels or b"\x80"
+    if fit & 8:
+        container &= 127
     if pixels and abs(fill) < 1 << 14:
         # As many as the header asks for, or some more or fewer: else nearly all would be refused.
         rows = height * 3 // 2 if name in ("nv12", "nv21") else height
@@ -71,7 +75,7 @@ def _image_seeds() -> Iterator[bytes]:
         wide = 2 if name.endswith("16") else 1
         channels = 4 if "a" in name[:4] and "bayer" not in name else 3
         row = 6 * wide * channels
-        for fit in (0, 3):
+        for fit in (0, 3, 15):
             yield _HEAD.pack(4, 6, row, fit, number % 2, number, number % 6, 0) + rng.bytes(16)
     yield _HEAD.pack(480, 640, 1920, 0, 0, 0, 0, 0) + b"\x10\x80\xf0"
     yield _HEAD.pack(4, 6, 18, 0, 0, 255, 0, 0) + block(b"bgr8") + bytes(72)

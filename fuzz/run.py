@@ -36,6 +36,7 @@ RESTARTS = 8
 """How often a target begins anew after its process died."""
 
 _STUCK_S = 60.0
+_START_S = 300.0  # until the first input: all is imported first, maybe on a loaded machine
 _CHILD = "import runpy; runpy.run_module('fuzz.child', run_name='__main__', alter_sys=True)"
 _COVERED = re.compile(rb"#\d+\s+(INITED|\w+)\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
 _DIED = {70: "timeout", 71: "memory", 77: "crash"}
@@ -221,7 +222,7 @@ class _Run:
             with contextlib.suppress(OSError):
                 if (now := self._stats.stat().st_mtime) != changed:
                     heard, changed = time.monotonic(), now
-            if time.monotonic() - heard > _STUCK_S:
+            if time.monotonic() - heard > (_STUCK_S if changed else _START_S):
                 self._process.kill()
                 self._process.wait()
                 self.died = "timeout"
@@ -307,6 +308,9 @@ def _judge(kind: str, file: Path | None, name: str, total: dict[str, Any]) -> No
     """
     told = {"kind": kind, "what": f"the process ended: {kind}", "where": kind,
             "file": file.name if file else "none"}  # fmt: skip
+    if kind == "timeout" and file is None:
+        total["unconfirmed"].append(told)
+        return
     if kind == "timeout" and file is not None:
         took = min(_alone(name, file) for _ in range(2))
         told["what"] = f"took {took:.2f} s alone" if took < 60 else "did not end"
