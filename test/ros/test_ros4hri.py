@@ -330,6 +330,21 @@ def test_closing_tells_that_nobody_is_there_and_removes_every_topic(bench):
     assert bench.until(lambda: not any(bench.other.count_publishers(name) for name in names))
 
 
+def test_when_nothing_is_seen_any_more_nobody_is_tracked_until_somebody_is(bench):
+    bench = bench("f1")
+    bench.introduce(reaction("f1", *HAPPY))
+    bench.show(reaction("f1", *HAPPY))
+    assert bench.until(lambda: bench.ids() == ["f1"])
+
+    bench.ros4hri.withdraw()
+
+    assert bench.until(lambda: bench.ids() == [])
+    assert bench.until(lambda: not bench.other.count_publishers(topics("f1")[1]))
+    bench.introduce(reaction("f1", *HAPPY))
+    bench.show(reaction("f1", *HAPPY))
+    assert bench.until(lambda: bench.ids() == ["f1"])
+
+
 def test_it_can_be_opened_again_after_closing(bench):
     bench = bench("f1")
     bench.introduce(reaction("f1", *HAPPY))
