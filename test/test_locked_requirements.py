@@ -53,7 +53,7 @@ def test_locked_file_has_what_its_requirement_file_pins(file):
 
 
 def test_files_agree_on_versions():
-    """All groups go into one environment, one after another; ROS 2 is locked for each of its own."""
+    """All groups go into one environment; each ROS 2 is locked by itself."""
     for python in ("3.10", "3.11", "3.12", "3.13"):
         chosen = {}
         for file in LOCKED:
