@@ -29,6 +29,7 @@ from typing import Any
 from benchmarks.machine import Others, machine, source, tell, versions
 from fuzz import corpus
 from fuzz.child import has_atheris, memory_folder, prepare, warm_up
+from fuzz.leak import ENVIRONMENT
 from fuzz.target import ROOT, SLOW_S, Finding, check, name_of
 from fuzz.targets import GROUPS, MODULES, PLANTED, load
 
@@ -69,8 +70,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true",
                         help="add what took a new way to the committed corpus")  # fmt: skip
     parser.add_argument(
-        "--leak", type=int, metavar="ROUNDS",
-        help="read the known inputs again and again instead, and watch memory",
+        "--leak", type=int, metavar="INPUTS",
+        help="watch memory instead: so many different inputs, unguided, for each",
     )  # fmt: skip
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="read these again")
     parser.add_argument("--output", type=Path, help="file for the result, JSON")
@@ -338,7 +339,9 @@ def _leak_command(name: str, chosen: argparse.Namespace) -> list[str]:
 
 
 def _in_process(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**_environment(), **ENVIRONMENT}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -151,6 +151,8 @@ class _Reader:
 
     def frames(self, after: Frame | None) -> Iterator[Frame]:
         """Yield the frames that are told, after one of them if there is one."""
+        import av
+
         self.source.unreadable.clear()
         index, seconds = -1, -self._step
         bad, why = 0, ""
@@ -182,7 +184,13 @@ class _Reader:
                 continue
             if index % self._every:
                 continue
-            yield Frame(index, seconds, *self._image(frame))
+            try:
+                image, scale = self._image(frame)
+            except (av.FFmpegError, OSError, ValueError) as error:  # colours that nobody converts
+                self.source.exact = False
+                bad, why = bad + 1, f"frames that can't be shown ({_line(error)})"
+                continue
+            yield Frame(index, seconds, image, scale)
         if index >= 0 or bad:
             self._check_end(index + 1, seconds, bad, why)
 
@@ -314,7 +322,14 @@ class _Reader:
             self.source.notes.append(note)
 
     def _note(self, part: Unreadable) -> None:
-        self.source.unreadable.append(part)
+        parts = self.source.unreadable
+        before = parts[-1] if parts else None
+        goes_on = before is not None and (before.end, before.why) == (part.start, part.why)
+        if before is not None and goes_on and min(before.frames, part.frames) > 0:
+            parts.pop()
+            frames = before.frames + part.frames
+            part = Unreadable(before.start, part.end, frames, part.why)
+        parts.append(part)
 
     def _length(self, otherwise: float) -> float:
         """Return how long the file says its video is, seconds from the first frame."""

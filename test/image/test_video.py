@@ -1,5 +1,6 @@
 """Real files, made by FFmpeg through PyAV, and damaged by hand."""
 
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -376,3 +377,29 @@ def test_samples_that_a_file_cannot_hold(tmp_path, opened, box):
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"x\.mp4: announces 500\d{5} samples"):
         opened(path)
+
+
+def test_colours_that_nobody_knows_are_left_out_and_told(tmp_path):
+    path = tmp_path / "x.mpg"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"g": "2"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = 1
+        for index in range(4):
+            frame = av.VideoFrame.from_ndarray(image_of(index), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert len(read(path)[1]) == 4
+    # Of the sequence display extension: format, primaries, transfer characteristics, matrix.
+    known = re.compile(rb"(\x00\x00\x01\xb5[\x20-\x2f]\x01\x01)\x01")
+    path.write_bytes(known.sub(b"\\g<1>\xd1", content))
+    with pytest.raises(SourceError, match="without one readable frame"):
+        open_video(path)
+    path.write_bytes(known.sub(b"\\g<1>\xd1", content, count=1))
+    source, frames = read(path)
+    assert [number_in(frame.image) for frame in frames] == [2, 3]
+    (part,) = source.unreadable
+    assert (part.frames, part.start, part.end) == (2, 0.0, pytest.approx(0.08))
+    assert "frames that can't be shown" in part.why
