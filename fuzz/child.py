@@ -13,13 +13,13 @@ import itertools
 import json
 import logging
 import os
-import resource
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
+from benchmarks.machine import memory_mb
 from fuzz.mutate import mutants
 from fuzz.target import SLOW_S, Finding, Target, check, name_of
 from fuzz.targets import load
@@ -84,7 +84,7 @@ class Watch:
             "inputs": self.count,
             "taken": self._taken,
             "seconds": time.monotonic() - self._started,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+            "peak_mb": memory_mb(os.getpid())["peak_rss_mb"],
             "memory": self._memory,
             "slowest_s": self._slowest_s,
             "slowest": self._slowest.hex() if len(self._slowest) < 1 << 17 else "",

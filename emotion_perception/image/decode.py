@@ -22,7 +22,7 @@ from PIL import Image
 
 MAX_PIXELS = 64 * 2**20  # a larger header is a fault or an attack: refused before allocating
 
-# What a small file can ask of a decoder; without these limits 4 MB keep it busy for hours.
+# What a small file can ask of a decoder; without these limits 4 MB keep it busy for an hour.
 _MAX_SCAN_PIXELS = 4 * MAX_PIXELS  # a progressive JPEG goes over the image once for each scan
 _MAX_PNG_BYTES = 2 * MAX_PIXELS  # of uncompressed pixels
 _MAX_SEGMENTS = 50_000  # markers or chunks; a PNG of 128 MB has 16,000
