@@ -8,6 +8,7 @@ know fails, so that nobody adds one untested.
 
 import contextlib
 import csv
+import importlib.util
 import os
 import re
 import shlex
@@ -241,8 +242,9 @@ def write_film(path, frames, fps):
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     """A folder with everything that the README's commands name."""
-    pytest.importorskip("lightning", reason="training is not installed")
-    pytest.importorskip("pyarrow", reason="recorded sessions are not installed")
+    for needed in ("lightning", "pyarrow"):  # not imported: that takes seconds
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed}, for training or for recorded sessions, is not installed")
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     write_fer_plus(folder / "FER_PLUS", 240, rng)
@@ -253,12 +255,12 @@ def scratch(tmp_path_factory):
             (folder / "RAF_DB" / split / str(number)).mkdir(exist_ok=True)
     write_faces(folder / "AFFECTNET", ("sad", "neutral", "happy"), 12, rng, size=96)
     write_faces(folder / "drawn" / PERSON, ("negative", "neutral", "positive"), 90, rng)
-    frames = list(demo_frames(10.0))
+    frames = list(demo_frames(5.0))
     (folder / "sessions").mkdir()
-    write_film(folder / "sessions" / "monday.mp4", frames, 10)
-    write_film(folder / "sessions" / "friday.mp4", frames[:50], 10)
-    write_film(folder / "short.mp4", frames[:15], 10)
-    write_film(folder / "smile.mp4", frames[:42], 10)  # one person, who smiles
+    write_film(folder / "sessions" / "monday.mp4", frames, 5)
+    write_film(folder / "sessions" / "friday.mp4", frames[:25], 5)
+    write_film(folder / "short.mp4", frames[:8], 5)
+    write_film(folder / "smile.mp4", frames[:21], 5)  # one person, who smiles
     return folder
 
 
