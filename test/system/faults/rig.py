@@ -19,7 +19,7 @@ from rclpy.action import ActionClient
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import LivelinessPolicy, QoSProfile
+from rclpy.qos import LivelinessPolicy, QoSProfile, qos_profile_sensor_data
 
 from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import UserReaction
@@ -85,6 +85,8 @@ class Rig:
         rclpy.init(domain_id=domain)
         self.heard = []
         """Everything on user_reaction: when it came, s, and what."""
+        self.unordered = []
+        """When messages came to a best-effort listener, who waits for no lost one, s."""
         self.statuses = []
         self.alive = []
         """Changes of how many nodes speak on user_reaction: when, and how many."""
@@ -100,6 +102,10 @@ class Rig:
         self.other.create_subscription(
             UserReaction, "user_reaction", self._hear, qos, event_callbacks=events
         )
+        self.other.create_subscription(
+            UserReaction, "user_reaction",
+            lambda _: self.unordered.append(time.monotonic()), qos_profile_sensor_data,
+        )  # fmt: skip
         self.other.create_subscription(DiagnosticArray, "/diagnostics", self._learn, 10)
         self.action = ActionClient(self.other, ObserveReaction, "reaction_node/observe_reaction")
         create = self.other.create_client
