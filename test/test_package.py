@@ -14,13 +14,15 @@ import emotion_perception
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+NOT_FOR = {"3.10": {"atheris"}}
 PIN_FILES = sorted((ROOT / "requirements").glob("*.txt"))
 EXECUTABLES = sorted((ROOT / "bin").iterdir())
 
 
 def read_pins(file: Path) -> list[Requirement]:
     lines = file.read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pins = [line.removesuffix("\\") for line in lines if line and not line.startswith(("#", " "))]
+    return [Requirement(pin) for pin in pins]
 
 
 def test_one_version():
@@ -33,13 +35,13 @@ def test_one_version():
 @pytest.mark.parametrize("file", PIN_FILES, ids=lambda file: file.name)
 def test_each_python_gets_exactly_one_version_of_each_pin(file):
     pins = read_pins(file)
-    names = {pin.name for pin in pins}
     for version in PYTHON_VERSIONS:
         applying = [
             pin
             for pin in pins
             if not pin.marker or pin.marker.evaluate({"python_version": version})
         ]
+        names = {pin.name for pin in pins} - NOT_FOR.get(version, set())
         assert sorted(pin.name for pin in applying) == sorted(names)
         for pin in applying:
             assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), pin
