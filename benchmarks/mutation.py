@@ -105,7 +105,8 @@ def mutate(file: Path) -> list[Mutant]:
 
     def body(name: str) -> list[str]:
         span = made.line_span_by_function_name[name]
-        return lines[span.start : span.end]  # without the line of its name
+        plain = name.partition("__mutmut_")[0]
+        return [line.replace(name, plain) for line in lines[span.start - 1 : span.end]]
 
     mutants = []
     for name in made.mutant_names:

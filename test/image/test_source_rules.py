@@ -3,6 +3,8 @@
 import itertools
 import math
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -269,16 +271,27 @@ def test_the_suffix_of_a_gif_may_be_large(tmp_path):
         assert [(f.index, round(f.time, 6)) for f in source] == [(0, 0), (1, 0.02), (2, 0.04)]
 
 
-def test_a_huge_gif_or_image_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(source_module, "MAX_PIXELS", 47)
+def test_a_huge_gif_is_refused(tmp_path, monkeypatch):
     Image.fromarray(grey(1)).save(tmp_path / "a.gif")
-    Image.fromarray(grey(1)).save(tmp_path / "a.png")
-    for name in ("a.gif", "a.png"):
-        with pytest.raises(SourceError, match=r"8x6 pixels, expected at most 47 in all"):
-            open_source(tmp_path / name)
-    monkeypatch.setattr(source_module, "MAX_PIXELS", 48)
-    for name in ("a.gif", "a.png"):
-        assert open_source(tmp_path / name).size == (8, 6)
+    monkeypatch.setattr(source_module, "_MOST_GIF_PIXELS", 47)
+    with pytest.raises(SourceError, match="8x6 pixels, expected at most 47 in all"):
+        open_source(tmp_path / "a.gif")
+    monkeypatch.setattr(source_module, "_MOST_GIF_PIXELS", 48)
+    assert open_source(tmp_path / "a.gif").size == (8, 6)
+
+
+@pytest.mark.parametrize("width", [8192, 8193])
+def test_a_huge_image_is_refused_by_its_header(tmp_path, width):
+    data = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, 8192, 1, 0, 0, 0, 0)
+    for kind, body in ((b"IHDR", header), (b"IDAT", b"x")):
+        data += struct.pack(">I", len(body)) + kind + body
+        data += struct.pack(">I", zlib.crc32(kind + body))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(SourceError, match="not a readable image") as error:
+        open_source(tmp_path / "a.png")
+    told = "8193x8192 pixels, expected at most 67108864 in all" in str(error.value)
+    assert told == (width == 8193)
 
 
 @pytest.mark.parametrize(
