@@ -158,6 +158,10 @@ class ReactionPipeline:
         if ids:
             self._numbers = itertools.count(1)
 
+    def number_on(self, other: ReactionPipeline) -> None:
+        """Give no face an id that another pipeline, which this one replaces, has given."""
+        self._numbers = other._numbers
+
     def run(
         self, frame_bgr: NDArray[np.uint8], stamp: float | None = None, camera: str = ""
     ) -> list[FaceReaction]:

@@ -37,6 +37,7 @@ RELIABILITY: Final = {
 LEASE_S: Final = 1.0
 """Whoever asks for a liveliness lease of this learns of the node's death that soon."""
 
+_END_OF_TIME: Final = 2**31 * 1_000_000_000
 _REPEAT_S: Final = 1.0
 _FAREWELL_S: Final = 0.2
 
@@ -189,11 +190,13 @@ class Camera:
 
     def _image_time(self, now: float) -> Any:
         """Return the time on the clock that stamps the images, at ``now`` of the steady clock."""
-        last = Time.from_msg(self._header.stamp)
-        if last.nanoseconds == 0:
+        stamp = self._header.stamp
+        passed = int((now - self._answered_at) * 1e9)
+        nanoseconds = stamp.sec * 1_000_000_000 + stamp.nanosec + passed
+        # A camera may stamp nothing, or nonsense.
+        if (stamp.sec, stamp.nanosec) == (0, 0) or not 0 <= nanoseconds < _END_OF_TIME:
             return self._node.get_clock().now().to_msg()
-        passed = Duration(nanoseconds=int((now - self._answered_at) * 1e9))
-        return (last + passed).to_msg()
+        return Time(nanoseconds=nanoseconds).to_msg()
 
     def look_away(self, why: str) -> None:
         """End the subscription, and the goals that wait for frames."""

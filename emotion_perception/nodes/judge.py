@@ -234,6 +234,7 @@ class Judge:
             return
         old, self.loaded = self.loaded, found
         if old is not None:
+            found.pipeline.number_on(old.pipeline)
             old.loader.close(wait=False)
         self._load_trouble = ""
         if self._device_at is None:

@@ -155,6 +155,8 @@ class ReactionNode(LifecycleNode):
             if self._parameter("ros4hri") and (why := unavailable()):
                 raise ModelError(f"ros4hri: {why}")
             self._camera_count = len(cameras)
+            self._detector_outdated.clear()
+            self._scene_outdated.clear()
             self._judge.configure(self._parameter("device"), self._parameter("patient_id"))
         except (ModelError, ValueError) as error:
             self._statistics.count("refused", str(error))
@@ -526,7 +528,7 @@ class ReactionNode(LifecycleNode):
         return Path(given).expanduser() if given else None
 
     def _load(self, device: str, patient_id: str, version: str) -> Loaded:
-        """Load the networks for a device, warm, and the model of a patient."""
+        """Load the networks for a device, warm, and the model of a patient; from any thread."""
         pipeline = self._make_pipeline(device)
         pipeline.warm_up()
         loader = ModelLoader(
@@ -563,8 +565,6 @@ class ReactionNode(LifecycleNode):
         self._cameras = [self._make_camera(name, topic) for name, topic in wanted.items()]
 
     def _make_pipeline(self, device: str) -> ReactionPipeline:
-        self._detector_outdated.clear()
-        self._scene_outdated.clear()
         yunet = self._parameter("detector") == "yunet"
         return ReactionPipeline(
             self._parameter("model") or None,

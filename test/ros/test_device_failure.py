@@ -114,11 +114,14 @@ def test_the_patient_stays_the_same(robot):
     robot.start()
     robot.node.set_parameters([parameter("patient_id", "P-7")])
     assert wait(lambda: robot.reactions[-1].patient_id == "P-7")
+    ids = {m.face_id for m in robot.reactions} - {""}
     robot.gpu.broken = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
     assert wait(lambda: robot.gpu.loads[-1] == "cpu")
     said = len(robot.reactions)
     assert wait(lambda: positive_since(robot, said))
     assert robot.reactions[-1].patient_id == "P-7"
+    # Nobody else is given the id of somebody before.
+    assert robot.reactions[-1].face_id not in ids
 
 
 def parameter(name, value):

@@ -2,7 +2,8 @@
 
 Keys: rate (Hz), show (a name of `shown_frames`, or null for nothing), size ([width, height]),
 encoding, offset (seconds added to the stamps; null stamps zero), broken (step, size, encoding,
-empty: what is wrong with the images), burst (how many images to send at once, once).
+empty: what is wrong with the images), stamp (s, whatever the clock says), burst (how many images
+to send at once, once).
 """
 
 import json
@@ -65,6 +66,8 @@ class FaultCamera:
             message.encoding = "hologram8"
         elif does["broken"] == "empty":
             message.data = []
+        if "stamp" in does:
+            message.header.stamp.sec = does["stamp"]
         return message
 
     def run(self):

@@ -130,3 +130,18 @@ def test_the_cameras_clock_jumps(rig, offset, record_property):
     rig.first(died, not_looked)
     last = next(m for at, m in rig.after(died) if not_looked(m))
     assert abs(last.header.stamp.sec - (time.time() - 3600)) < 10
+
+
+@pytest.mark.parametrize("stamp", [-5, 2**31 - 1], ids=["before time", "end of time"])
+def test_stamps_that_no_clock_has(rig, stamp):
+    camera = rig.camera()
+    node = rig.node()
+    smile_seen(rig)
+    camera.tell(stamp=stamp)
+    time.sleep(1.5)
+    camera.kill()
+    rig.first(time.monotonic(), not_looked)
+    time.sleep(1.5)
+    assert node.code is None
+    rig.camera()
+    smile_seen(rig, time.monotonic())
