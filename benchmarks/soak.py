@@ -90,7 +90,6 @@ def _watch(node: Child, listener: Child, seconds: float, rate: float) -> dict[st
         "seconds": took,
         "rate_hz": rate,
         "processor_share": processor / took,
-        "frames_sent": round(rate * took),
         **figures(readings, messages, began, min(WARM_UP_S, seconds / 6)),
     }
 
