@@ -244,7 +244,7 @@ def test_a_transition_that_is_not_there_is_refused(rig, number):
     node = rig.node(autostart=False)
     request = ChangeState.Request(transition=Transition(id=number))
     assert not rig.call(rig.change, request, 20.0).success
-    assert node.said("refused")
+    assert node.said("refused") or node.said("Unable to start transition")  # ours, rclpy's
     assert rig.transition("configure")
     assert rig.transition("activate")
     assert node.code is None
