@@ -23,6 +23,9 @@ MOST_SECONDS: Final = 120
 
 _REFUSED: Final = 3
 
+# Else a machine of a hundred processors fills the address space before anything is read.
+_FRUGAL: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
 
 def try_apart(module: str, file: Path, *arguments: Path) -> str:
     """Run a module that ends with `answer` in a process of its own.
@@ -39,7 +42,8 @@ def try_apart(module: str, file: Path, *arguments: Path) -> str:
         ModelError: it refused the file, or broke on it.
     """
     command = [sys.executable, "-m", module, *map(str, (file, *arguments))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, **_FRUGAL, "PYTHONPATH": path}
     try:
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

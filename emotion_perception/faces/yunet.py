@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class YuNetDetector:
         if not path.is_file():
             raise ModelError(f"{path}: no such YuNet model file")
         check_network_file(path, _MOST_BYTES)
-        try_apart("emotion_perception.faces.yunet", path)  # damaged networks have crashed OpenCV
+        about = path.stat()
+        _try_once(path, about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
         self._size = _FIRST_SIZE
         self._detector = _open(path, score_threshold, nms_threshold)
 
@@ -84,6 +86,19 @@ class YuNetDetector:
         faces = [_face(row) for row in (() if rows is None else rows)]
         faces = [face for face in faces if _longer_side(face) >= self.min_face_size]
         return sorted(faces, key=lambda face: -face.score)
+
+
+@cache
+def _try_once(path: Path, *_: int) -> None:
+    """Try a file in a process of its own: damaged networks have crashed OpenCV.
+
+    Once for each state of a file: a node makes its detector anew between two frames when a
+    parameter changes, and a new process takes longer than those may.
+
+    Raises:
+        ModelError: OpenCV cannot run it.
+    """
+    try_apart("emotion_perception.faces.yunet", path)
 
 
 def _open(path: Path, score_threshold: float, nms_threshold: float) -> Any:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from emotion_perception.faces import yunet
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.faces.yunet import YuNetDetector
 from emotion_perception.models import find_model
@@ -170,3 +171,18 @@ def test_another_network():
     with pytest.raises(ModelError, match=r"onet\.onnx: OpenCV .* cannot run it") as caught:
         YuNetDetector(find_model("face-mtcnn") / "onet.onnx")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_tried_in_a_process_of_its_own_until_it_changes(
+    model_file, tmp_path, monkeypatch
+):
+    path = tmp_path / "yunet.onnx"
+    path.write_bytes(model_file.read_bytes())
+    YuNetDetector(path)
+    tried = []
+    monkeypatch.setattr(yunet, "try_apart", lambda module, file: tried.append(file))
+    YuNetDetector(path, min_face_size=80)
+    assert tried == []  # a change of a parameter between two frames
+    path.write_bytes(model_file.read_bytes() + bytes([0x92, 0x03, 0]))  # one more empty field
+    YuNetDetector(path)
+    assert tried == [path]
