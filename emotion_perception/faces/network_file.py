@@ -52,7 +52,7 @@ _VARYING: Final = (5, 7, 11)  # int32_data, int64_data, uint64_data
 # Operators whose output is as large as one of their inputs says, and which: the shape, or factors.
 _SIZED_BY: Final = {
     "ConstantOfShape": (0,), "Expand": (1,), "Tile": (1,), "Upsample": (1,), "Resize": (2, 3),
-    "Pad": (1,), "Range": (0, 1, 2), "OneHot": (1,),
+    "Pad": (1,), "Range": (0, 1, 2), "OneHot": (1,), "AffineGrid": (1,),
 }  # fmt: skip
 _PIXELS: Final = ("pads", "kernel_shape", "strides", "dilations", "output_padding", "output_shape")
 

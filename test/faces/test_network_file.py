@@ -1,8 +1,11 @@
 """ONNX files made to harm: each is refused before ONNX Runtime or OpenCV sees it."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -62,6 +65,36 @@ def node(operator, *inputs, **attributes):
 def test_trial_networks_are_what_they_say(tmp_path):
     file = tmp_path / "net.onnx"
     onnx.save(model([node("Relu", "w")], [weight(dims=[2], float_data=[1, 2])]), file)
+    check_network_file(file)
+
+
+def test_what_torch_exports_of_usual_layers_passes(tmp_path):
+    torch = pytest.importorskip("torch")
+    nn, functional = torch.nn, torch.nn.functional
+
+    class Usual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Sequential(
+                nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Hardswish(), nn.GroupNorm(2, 8), nn.GELU()
+            )
+            self.attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.memory = nn.GRU(8, 8, batch_first=True, bidirectional=True)
+
+        def forward(self, image):
+            grid = functional.affine_grid(torch.eye(2, 3).expand(image.shape[0], 2, 3), image.shape)
+            maps = self.conv(functional.grid_sample(image, grid))
+            maps = functional.interpolate(functional.pad(maps, (1, 1, 1, 1)), scale_factor=0.5)
+            maps = torch.einsum("bchw,bc->bchw", maps, functional.silu(maps.mean((2, 3))))
+            rows = self.attention(torch.roll(maps, 1, 2).flatten(2).transpose(1, 2))
+            return functional.softmax(self.memory(rows)[0].amax(1), -1)
+
+    file = tmp_path / "net.onnx"
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Usual().eval(), (torch.rand(2, 3, 16, 16),), file, dynamo=False, opset_version=20
+        )
     check_network_file(file)
 
 
@@ -133,6 +166,10 @@ HARMFUL = {
     "huge-constant-of-shape": (
         model([node("ConstantOfShape", "s")], [constant("s", [1 << 16, 1 << 16])]),
         "ConstantOfShape asks for",
+    ),
+    "huge-grid": (
+        model([node("AffineGrid", "in", "s")], [constant("s", [1, 3, 1 << 15, 1 << 15])]),
+        "AffineGrid asks for",
     ),
     "huge-expand": (
         model([node("Expand", "in", "s")], [constant("s", [1 << 40, 3])]), "Expand asks for",
