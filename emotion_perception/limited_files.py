@@ -119,26 +119,6 @@ def parse_json(text: str | bytes) -> Any:
     raise ValueError(f"more than {MOST_DEPTH} levels")
 
 
-def inside(folder: Path, name: str) -> Path:
-    """Return the path of a file that a table or metadata names, within its folder.
-
-    Links are followed first, so that none leads out of the folder unseen.
-
-    Args:
-        folder: what the name is relative to.
-        name: as the file of somebody has it.
-
-    Raises:
-        ValueError: it is no name of a file in the folder or below it.
-    """
-    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"expected a file within {folder}, got {name!r}")
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{name!r} leads out of {folder}")
-    return path
-
-
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 

@@ -69,6 +69,7 @@ def open_bag(
     except ImportError:
         raise SourceError(
             f"{path}: reading ROS bags needs rosbags: pip install 'emotion_perception[capture]'"
+            " (0.11.7 or newer, but not 0.12)"
         ) from None
     stack = ExitStack()
     try:

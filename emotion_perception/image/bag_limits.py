@@ -68,13 +68,13 @@ def limit_rosbags() -> None:
     """Give rosbags the unpackers that have a limit; doing so again changes nothing.
 
     Raises:
-        ImportError: rosbags is not installed, or one that this does not know.
+        ImportError: rosbags is not installed, or is one that unpacks by other means.
     """
     modules = [import_module(f"rosbags.rosbag2.{name}") for name in ("reader", "storage_mcap")]
     for module in modules:
         known = getattr(module, "zstd", None)
         if not hasattr(known, "ZstdDecompressor"):
-            raise ImportError("rosbags: another version than 0.11")
+            raise ImportError(f"{module.__name__}: unpacks by other means")
         if not isinstance(known, _LimitedZstd):
             module.__dict__["zstd"] = _LimitedZstd(known)
     modules[1].__dict__["lz4_decompress"] = _limited_lz4
