@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ def read_still(path: Path, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] |
     """
     try:
         data = read_bytes(path, MOST_BYTES)
-        with Image.open(path) as head:  # reads no pixels
+        with Image.open(io.BytesIO(data)) as head:  # reads no pixels
             width, height = head.size
         if width * height > MAX_PIXELS:
             return None
