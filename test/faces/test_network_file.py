@@ -228,7 +228,8 @@ def test_harmful_network_is_refused(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_a_million_empty_nodes_and_deep_graphs_are_given_up(tmp_path):
+def test_too_many_empty_nodes_and_deep_graphs_are_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(protobuf, "MOST_FIELDS", 50_000)
     file = tmp_path / "net.onnx"
     empty = b"\x0a\x00" * (protobuf.MOST_FIELDS + 1)
     file.write_bytes(b"\x3a" + varint(len(empty)) + empty)
