@@ -10,6 +10,7 @@ from typing import Final
 
 from emotion_perception.apart import try_apart
 from emotion_perception.faces.model_files import ModelError, sha256_of
+from emotion_perception.faces.network_file import check_network_file
 from emotion_perception.limited_files import read_json
 from emotion_perception.models import find_model
 from emotion_perception.valence.checkpoint import CARD_FILE, ONNX_FILE
@@ -75,6 +76,7 @@ def import_network(card_file: Path, network_file: Path, folder: Path) -> Emotion
     told = read_json(card_file)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; choose another --output")
+    check_network_file(network_file)  # the trial does so too, but what is no network needs none
     told["output"] = try_apart(TRIAL, network_file, card_file)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
