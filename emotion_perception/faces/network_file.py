@@ -168,8 +168,8 @@ def _check_tensor(reader: Reader, span: Span) -> tuple[str, list[float]]:
     tensor = reader.gathered(span)
     if 13 in tensor or 1 in tensor.get(14, []):
         raise ModelError(
-            "its weights lie in a file of their own; export it with external_data=False, or save it "
-            "anew as one file: onnx.save(onnx.load(FILE), NEW_FILE)"
+            "its weights lie in a file of their own; export it with external_data=False, or save "
+            "it anew as one file: onnx.save(onnx.load(FILE), NEW_FILE)"
         )
     name = reader.text(span, 8)
     what = f"the tensor {name}" if name else "a tensor"
