@@ -181,7 +181,7 @@ def _generate(_app: Any, _config: Any) -> None:
 def _fold(_app: Any, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
     """Open the contents beside a page only where the page is.
 
-    Whole, they are hundreds of entries on hundreds of pages, and nearly half of the time.
+    Whole, they are hundreds of entries on hundreds of pages, and more than a third of the time.
     """
     whole = context["toctree"]
     context["toctree"] = lambda **options: whole(**options | {"collapse": True})
