@@ -91,6 +91,7 @@ class Camera:
         self._telling = threading.Lock()
         self._header = Header()
         self._answered_at = 0.0
+        self._image_at = 0.0
         self._first_at: float | None = None
         self._silent_since: float | None = None
         self._said_at = 0.0
@@ -137,20 +138,22 @@ class Camera:
     def image_received(self) -> None:
         """Note that an image came."""
         self.statistics.image_received()
+        self._image_at = time.monotonic()
         if self._first_at is None:
-            self._first_at = time.monotonic()
+            self._first_at = self._image_at
 
-    def tell(self, told: UserReaction, still: Callable[[], bool]) -> bool:
+    def tell(self, told: UserReaction, arrived: float, still: Callable[[], bool]) -> bool:
         """Publish what a frame says, unless the caller is no longer wanted.
 
         Args:
             told: about the partner.
+            arrived: when the frame came, on the steady clock: its answer is as old as it is.
             still: whether the caller may speak; asked when nobody else can.
         """
         with self._telling:
             if not still():
                 return False
-            self._header, self._answered_at = told.header, time.monotonic()
+            self._header, self._answered_at = told.header, arrived
             self._silent_since = None
             self.reactions.publish(told)
         return True
@@ -164,18 +167,25 @@ class Camera:
         if self._first_at is None:
             return False
         now = time.monotonic()
-        most = self._parameter("max_rate")
-        interval = max(self.statistics.interval(), 1 / most if most > 0 else 0.0)
-        limit = max(self._parameter("reaction_timeout"), 2.5 * interval)
-        if self._silent_since is None and now - max(self._answered_at, self._first_at) < limit:
-            return False
-        if self._silent_since is not None and now - self._said_at < _REPEAT_S:
-            return False
+        if self._silent_since is not None:
+            if now - self._said_at < _REPEAT_S:
+                return False
+        else:
+            most = self._parameter("max_rate")
+            for_image = max(self._parameter("reaction_timeout"), 2.5 * self.statistics.interval())
+            pace = max(self.statistics.answer_interval(), 1 / most if most > 0 else 0.0)
+            for_answer = max(for_image, 2.5 * pace)
+            answered = max(self._answered_at, self._first_at)
+            if now - self._image_at < for_image and now - answered < for_answer:
+                return False
         return self.say_not_looked(model_id, patient_id)
 
     def say_not_looked(self, model_id: str, patient_id: str) -> bool:
         """Take back the last answer; returns whether this is news."""
-        with self._telling:
+        # A worker that hangs while it publishes has the lock.
+        if not self._telling.acquire(timeout=0.05):
+            return False
+        try:
             now = time.monotonic()
             news = self._silent_since is None
             if news:
@@ -185,6 +195,8 @@ class Camera:
             self.reactions.publish(not_looked(header, model_id, patient_id))
             if self.faces.get_subscription_count() > 0:
                 self.faces.publish(FaceReactionArray(header=header, model_id=model_id))
+        finally:
+            self._telling.release()
         self.statistics.count("not_looked")
         return news
 

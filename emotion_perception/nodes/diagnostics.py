@@ -44,7 +44,7 @@ def diagnostics(
     elif state == "active" and (snapshot.bad or snapshot.failed) and snapshot.rate_out == 0:
         level, text = DiagnosticStatus.ERROR, "no image can be used"
     elif trouble:
-        late = snapshot.answer_age > _LATE_S
+        late = state == "active" and snapshot.answer_age > _LATE_S
         level, text = DiagnosticStatus.ERROR if late else DiagnosticStatus.WARN, trouble
     elif state == "active" and snapshot.error_age < _RECENT_S:
         level, text = DiagnosticStatus.WARN, snapshot.last_error

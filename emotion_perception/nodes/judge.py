@@ -23,6 +23,12 @@ LOAD_AGAIN_S: Final = 5.0
 DEVICE_AGAIN_S: Final = 60.0
 """After a GPU has failed, when it is tried again."""
 
+LOADING_S: Final = 60.0
+"""What loading everything may take: importing torch and starting a GPU takes many seconds."""
+
+_MAKING: Final = "making anew"
+_MOST_ABANDONED: Final = 5
+_DEVICE_ERRORS: Final = (RuntimeError, OSError, ImportError)
 _STOP_S: Final = 2.0
 """What a worker has to finish the frame at hand when it is told to stop."""
 
@@ -39,11 +45,13 @@ class Loaded:
         pipeline: finds and judges.
         loader: of other models.
         serving: who is served by which model; exchanged as a whole.
+        options: what it was made with, of that which may change meanwhile.
     """
 
     pipeline: ReactionPipeline
     loader: ModelLoader
     serving: Serving
+    options: tuple[Any, ...] = ()
 
 
 class Judge:
@@ -57,31 +65,35 @@ class Judge:
         work: see `NewestItemWorker`.
         on_error: the same.
         told: called with a line about a failure, to be counted and shown.
+        made: called with what was made anew, before it judges.
 
     Attributes:
         loaded: None while the node is unconfigured.
         worker: None while nobody looks, or while there is nothing to look with.
-        abandoned: how many workers did not end when they were told to; their threads may be there.
     """
 
     def __init__(
         self, node: Node, load: Callable[[str, str, str], Loaded],
         work: Callable[[dict[Any, Any]], None], on_error: Callable[[list[Any], Exception], None],
-        told: Callable[[str], None],
+        told: Callable[[str], None], made: Callable[[Loaded], None],
     ) -> None:  # fmt: skip
         self.loaded: Loaded | None = None
         self.worker: NewestItemWorker[Any, Any] | None = None
-        self.abandoned = 0
+        self._abandoned: list[NewestItemWorker[Any, Any]] = []
+        self._loaders: list[ModelLoader] = []
         self._load_trouble = self._device_trouble = ""
         self._node = node
         self._load = load
         self._work = work
         self._on_error = on_error
         self._told = told
+        self._made = made
         self._looking = False
         self._lateness = Lateness()
         self._hangs: list[float] = []
-        self._making: object | None = None
+        self._making: threading.Thread | None = None
+        self._making_since = 0.0
+        self._making_for = "cpu"
         self._wanted_device = "cpu"
         self._load_at: float | None = None
         self._device_at: float | None = None
@@ -103,7 +115,7 @@ class Judge:
         self._device_at = self._load_at = None
         try:
             self.loaded = self._load(device, patient_id, "")
-        except RuntimeError as error:
+        except _DEVICE_ERRORS as error:
             if resolve_device(device)[0] == "cpu":
                 raise
             self._blame_device(error)
@@ -114,8 +126,15 @@ class Judge:
         self.stop()
         self._making = self._load_at = self._device_at = None
         if self.loaded is not None:
-            self.loaded.loader.close()
+            self._close(self.loaded)
             self.loaded = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there are threads that nobody should wait for."""
+        self._abandoned = [worker for worker in self._abandoned if not worker.has_ended]
+        self._loaders = [loader for loader in self._loaders if loader.busy]
+        return bool(self._abandoned or self._loaders or _making_threads())
 
     def look(self) -> None:
         """Begin to take frames."""
@@ -154,6 +173,8 @@ class Judge:
         if self._lateness.is_hung(hang_timeout):
             self._mend_hung()
         now = time.monotonic()
+        if self._making is not None and now - self._making_since > LOADING_S:
+            self._loading_hangs()
         if self._making is not None or self.loaded is None:
             return
         if self._load_at is not None and now >= self._load_at:
@@ -163,14 +184,10 @@ class Judge:
             self._device_at = None
             self._make(self._wanted_device)
 
-    def device_failed(self, error: Exception) -> bool:
-        """Go on with the CPU if an error is a GPU's; returns whether it is. From any thread."""
-        loaded = self.loaded
-        if loaded is None or loaded.pipeline.device == "cpu" or not isinstance(error, RuntimeError):
-            return False
-        if self._node.executor is not None:
-            self._node.executor.create_task(self._leave_device, loaded, error)
-        return True
+    def device_failed(self, failed: Loaded, error: Exception) -> None:
+        """Go on with the CPU if what failed is on a GPU. From any thread."""
+        if failed.pipeline.device != "cpu" and self._node.executor is not None:
+            self._node.executor.create_task(self._leave_device, failed, error)
 
     def _leave_device(self, failed: Loaded, error: Exception) -> None:
         if self.loaded is not failed or self._making is not None:
@@ -195,22 +212,33 @@ class Judge:
         self._hangs = [at for at in self._hangs if now - at < HANGS_WITHIN_S] + [now]
         self._log(f"the worker hangs and is made anew; it is at {self.worker.where()}")
         self.worker.stop(0.0)
+        self._abandon(self.worker)
         self.worker = None
-        self.abandoned += 1
-        if len(self._hangs) > MOST_HANGS:
+        if len(self._hangs) > MOST_HANGS or len(self._abandoned) > _MOST_ABANDONED:
             raise HungError(
                 f"the worker hung {len(self._hangs)} times within {HANGS_WITHIN_S:g} s; the "
                 "process ends, so that a new one can be started"
             )
         self._load_trouble = "the worker hung and is being made anew"
-        forget_team()  # its helpers may hang too
+        if self.loaded is not None and self.loaded.pipeline.device != "cpu":
+            self._blame_device(RuntimeError("a frame hung on it"))
         self._make(self._device_now())
+
+    def _loading_hangs(self) -> None:
+        if self._making_for == "cpu":
+            raise HungError(
+                f"the networks were not loaded within {LOADING_S:g} s; the process ends, so that "
+                "a new one can be started"
+            )
+        self._blame_device(RuntimeError(f"it did not load the networks within {LOADING_S:g} s"))
+        self._making = None
+        if self.worker is None:
+            self._make("cpu")
 
     def _make(self, device: str) -> None:
         """Load everything once more, in a thread of its own."""
         assert self.loaded is not None
         serving = self.loaded.serving
-        token = self._making = object()
 
         def work() -> None:
             found: Loaded | Exception
@@ -219,14 +247,16 @@ class Judge:
             except Exception as error:
                 found = error
             if self._node.executor is not None:
-                self._node.executor.create_task(self._take, token, found, device)
+                self._node.executor.create_task(self._take, thread, found, device)
 
-        threading.Thread(target=work, name="making anew", daemon=True).start()
+        thread = threading.Thread(target=work, name=_MAKING, daemon=True)
+        self._making, self._making_since, self._making_for = thread, time.monotonic(), device
+        thread.start()
 
-    def _take(self, token: object, found: Loaded | Exception, device: str) -> None:
-        if token is not self._making:  # the node was cleaned up, or wants something else now
+    def _take(self, thread: threading.Thread, found: Loaded | Exception, device: str) -> None:
+        if thread is not self._making:  # the node was cleaned up, or wants something else now
             if isinstance(found, Loaded):
-                found.loader.close()
+                self._close(found)
             return
         self._making = None
         if isinstance(found, Exception):
@@ -235,10 +265,13 @@ class Judge:
         old, self.loaded = self.loaded, found
         if old is not None:
             found.pipeline.number_on(old.pipeline)
-            old.loader.close(wait=False)
+            self._close(old)
         self._load_trouble = ""
-        if self._device_at is None:
+        if self._device_at is None and found.pipeline.device != "cpu":
             self._device_trouble = ""
+        elif self._device_trouble and self._device_at is None:  # it is not even found
+            self._device_at = time.monotonic() + DEVICE_AGAIN_S
+        self._made(found)
         if self.worker is not None:
             self._end_worker()
         if self._looking:
@@ -246,7 +279,7 @@ class Judge:
         self._log(f"judging again, on {found.pipeline.device}", failure=False)
 
     def _not_made(self, error: Exception, device: str) -> None:
-        if isinstance(error, RuntimeError) and resolve_device(device)[0] != "cpu":
+        if isinstance(error, _DEVICE_ERRORS) and resolve_device(device)[0] != "cpu":
             self._blame_device(error)
             if self.worker is None:
                 self._load_at = time.monotonic()
@@ -261,11 +294,18 @@ class Judge:
     def _end_worker(self) -> bool:
         assert self.worker is not None
         ended = self.worker.stop(_STOP_S)
-        self.worker = None
         if not ended:
-            self.abandoned += 1
-            forget_team()
+            self._abandon(self.worker)
+        self.worker = None
         return ended
+
+    def _abandon(self, worker: NewestItemWorker[Any, Any]) -> None:
+        self._abandoned = [one for one in self._abandoned if not one.has_ended] + [worker]
+        forget_team()  # its helpers may hang too
+
+    def _close(self, loaded: Loaded) -> None:
+        loaded.loader.close()
+        self._loaders.append(loaded.loader)
 
     def _log(self, line: str, failure: bool = True) -> None:
         if failure:
@@ -273,3 +313,7 @@ class Judge:
             self._node.get_logger().error(line)
         else:
             self._node.get_logger().info(line)
+
+
+def _making_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == _MAKING]

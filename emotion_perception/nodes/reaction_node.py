@@ -16,6 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -93,7 +94,9 @@ class ReactionNode(LifecycleNode):
         self._camera_count = 1
         self._guard: ProcessGuard | None = None
         wrong = declare_parameters(self)
-        self._judge = Judge(self, self._load, self._process, self._on_failure, self._on_trouble)
+        self._judge = Judge(
+            self, self._load, self._process, self._on_failure, self._on_trouble, self._on_made
+        )
         self._cameras = [self._make_camera("", "image_raw")]
         for line in wrong:
             self._statistics.count("refused", line)
@@ -102,7 +105,11 @@ class ReactionNode(LifecycleNode):
             self.get_logger().warning(line)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(self._on_parameters_set)
-        self.create_service(LoadPatientModel, "~/load_patient_model", self._on_load_patient_model)
+        # Of its own group: rclpy keeps all others of a group waiting while one of them awaits.
+        self.create_service(
+            LoadPatientModel, "~/load_patient_model", self._on_load_patient_model,
+            callback_group=ReentrantCallbackGroup(),
+        )  # fmt: skip
         self.create_service(SetBool, "~/enable", self._on_enable)
         # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -141,9 +148,9 @@ class ReactionNode(LifecycleNode):
         self._guard = ProcessGuard()
 
     @property
-    def has_hung_threads(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether there are threads for which nobody should wait."""
-        return self._judge.abandoned > 0
+        return self._judge.is_stuck
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the networks."""
@@ -226,13 +233,7 @@ class ReactionNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the worker before the publishers go."""
-        if self._guard is not None:
-            self._guard.pause()
-            self._guard = None
-        self._stop()
-        if self._state == "active" and self.context.ok():  # a signal ends it before
-            self._take_back()
-        self._judge.release()
+        self._release()
         for camera in self._cameras:
             camera.destroy()
         super().destroy_node()
@@ -250,7 +251,7 @@ class ReactionNode(LifecycleNode):
                 return
             # Not `now`: what one frame was late would slow down all that follow.
             camera.last_judged = max(camera.last_judged + 1 / most, now - 0.5 / most)
-        if not self._judge.put(camera, message):
+        if not self._judge.put(camera, (message, time.monotonic())):
             camera.statistics.count("dropped")
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> Any:
@@ -315,8 +316,6 @@ class ReactionNode(LifecycleNode):
         loaded: Future = Future()
         self._load_then(request.patient_id, request.version, loaded.set_result)
         found = await loaded
-        if isinstance(found, Serving) and self._state == "unconfigured":
-            found = ModelError("the node was cleaned up")
         if isinstance(found, Serving):
             self._serve(found)
             if self._parameter("patient_id") != found.patient_id:
@@ -336,9 +335,20 @@ class ReactionNode(LifecycleNode):
     ) -> None:  # fmt: skip
         """Load beside, then call ``take`` in the executor's thread."""
         assert self._judge.loaded is not None
-        self._judge.loaded.loader.load_beside(
+        loader = self._judge.loaded.loader
+
+        def arrive(found: Serving | ModelError) -> None:
+            now = self._judge.loaded
+            if now is None:
+                take(ModelError("the node was cleaned up"))
+            elif now.loader is loader:
+                take(found)
+            else:  # made anew meanwhile, perhaps for another device
+                self._load_then(patient_id, version, take, lenient)
+
+        loader.load_beside(
             patient_id, version,
-            lambda found: self.executor.create_task(take, found) if self.executor else None,
+            lambda found: self.executor.create_task(arrive, found) if self.executor else None,
             lenient,
         )  # fmt: skip
 
@@ -396,6 +406,12 @@ class ReactionNode(LifecycleNode):
     def _on_trouble(self, line: str) -> None:
         self._statistics.count("restarted", line)
 
+    def _on_made(self, loaded: Loaded) -> None:
+        if loaded.options != self._live_options():  # changed while it was made
+            self._detector_outdated.set()
+            self._scene_outdated.set()
+        self.get_logger().info(_in_words(loaded.serving))
+
     def _on_timer(self) -> None:
         waiting = time.monotonic() - self._activated_at
         looking = self._state == "active" and self._enabled
@@ -420,34 +436,44 @@ class ReactionNode(LifecycleNode):
 
     # The worker's thread.
 
-    def _process(self, messages: dict[Camera, Image | CompressedImage]) -> None:
+    def _process(self, items: dict[Camera, tuple[Image | CompressedImage, float]]) -> None:
         worker, loaded = self._judge.worker, self._judge.loaded
-        if worker is None or loaded is None:
-            return  # given up for hung, this very moment
+        if worker is None or loaded is None or not worker.is_me:
+            return  # given up for hung
         pipeline, serving = loaded.pipeline, loaded.serving
         pipeline.model = serving.model
         pipeline.enrolled = serving.enrolled
-        if self._detector_outdated.is_set():
-            self._detector_outdated.clear()
-            pipeline.detector = self._make_detector(pipeline.device)
         if self._scene_outdated.is_set():
             self._scene_outdated.clear()
             pipeline.configure(self._scene_options())
         threshold = self._parameter("confidence_threshold")
         pipeline.confidence_threshold = None if threshold < 0 else threshold
         judged = []
-        for camera, message in messages.items():
-            shot = self._shot(camera, message)
+        for camera, (message, arrived) in items.items():
+            try:
+                shot = self._shot(camera, message)
+            except Exception as error:  # costs this camera's frame and no other's
+                self._on_failure([camera], error)
+                continue
             if shot is not None:
-                judged.append((camera, message.header, shot))
-        answers = pipeline.run_many([shot for _, _, shot in judged])
-        for (camera, header, shot), reactions in zip(judged, answers, strict=True):
-            self._tell(camera, header, shot, reactions, loaded, worker)
+                judged.append((camera, message.header, arrived, shot))
+        try:
+            if self._detector_outdated.is_set():
+                self._detector_outdated.clear()
+                pipeline.detector = self._make_detector(pipeline.device)
+            answers = pipeline.run_many([shot for *_, shot in judged])
+        except RuntimeError as error:
+            if worker.is_me:
+                self._judge.device_failed(loaded, error)
+            raise
+        for (camera, header, arrived, shot), reactions in zip(judged, answers, strict=True):
+            self._tell(camera, header, arrived, shot, reactions, serving, pipeline, worker)
 
     def _shot(self, camera: Camera, message: Image | CompressedImage) -> Shot | None:
         """Decode an image; None if it is too old or cannot be read."""
-        stamp = Time.from_msg(message.header.stamp)
         received = self.get_clock().now()
+        # A stamp of zero, or before it, is no time: the arrival is.
+        stamp = Time.from_msg(message.header.stamp) if message.header.stamp.sec >= 0 else received
         limit = self._parameter("max_frame_age")
         if limit > 0 and (received - stamp).nanoseconds > limit * 1e9:
             camera.statistics.count("stale")
@@ -458,22 +484,21 @@ class ReactionNode(LifecycleNode):
             camera.statistics.count("bad", str(error))
             self._log_now_and_then(f"bad {camera.name}", f"image skipped: {error}")
             return None
-        # A stamp of zero is no time: the arrival is.
         since = stamp if stamp.nanoseconds > 0 else received
         return Shot(frame, since.nanoseconds * 1e-9, f"{camera.name}:{message.header.frame_id}")
 
     def _tell(
-        self, camera: Camera, header: Header, shot: Shot, reactions: list[FaceReaction],
-        loaded: Loaded, worker: NewestItemWorker[Any, Any],
+        self, camera: Camera, header: Header, arrived: float, shot: Shot,
+        reactions: list[FaceReaction], serving: Serving, pipeline: ReactionPipeline,
+        worker: NewestItemWorker[Any, Any],
     ) -> None:  # fmt: skip
         """Publish what a frame says."""
         assert shot.stamp is not None
-        serving = loaded.serving
         size = (shot.frame_bgr.shape[1], shot.frame_bgr.shape[0])
         latency = self.get_clock().now().nanoseconds * 1e-9 - shot.stamp
         model_id = serving.model.model_id
         told = user_reaction(header, reactions, size, model_id, serving.patient_id, latency)
-        if not camera.tell(told, lambda: worker.is_me):
+        if not camera.tell(told, arrived, lambda: worker.is_me):
             return  # it hung, and what it saw is old
         if camera.faces.get_subscription_count() > 0:
             camera.faces.publish(face_reactions(header, reactions, size, model_id))
@@ -481,14 +506,14 @@ class ReactionNode(LifecycleNode):
             self._ros4hri.update(header, reactions, size)
         camera.observations.add(
             shot.stamp, reactions, lambda face_id: reaction_of(told, reactions, size, face_id),
-            loaded.pipeline.confidence_threshold,
+            pipeline.confidence_threshold,
         )  # fmt: skip
         camera.statistics.image_judged(latency)
         raw = camera.debug.get_subscription_count() > 0
         jpeg = camera.debug_jpeg.get_subscription_count() > 0
         if raw or jpeg:
             caption = f"{latency * 1e3:.0f} ms  {camera.statistics.rate_out():.0f} frames/s"
-            drawn = loaded.pipeline.draw(shot.frame_bgr, reactions, caption)
+            drawn = pipeline.draw(shot.frame_bgr, reactions, caption)
             if raw:
                 camera.debug.publish(bgr_image(header, drawn))
             if jpeg:
@@ -501,7 +526,6 @@ class ReactionNode(LifecycleNode):
         for camera in cameras:
             camera.statistics.count("failed", line)
         self._log_now_and_then("failed", line)
-        self._judge.device_failed(error)
 
     # Both.
 
@@ -529,6 +553,7 @@ class ReactionNode(LifecycleNode):
 
     def _load(self, device: str, patient_id: str, version: str) -> Loaded:
         """Load the networks for a device, warm, and the model of a patient; from any thread."""
+        options = self._live_options()
         pipeline = self._make_pipeline(device)
         pipeline.warm_up()
         loader = ModelLoader(
@@ -540,7 +565,12 @@ class ReactionNode(LifecycleNode):
             self.get_logger().warning(
                 f"patient {patient_id} has no model of their own: the base model judges"
             )
-        return Loaded(pipeline, loader, loader.load(patient_id, version, lenient=True))
+        serving = loader.load(patient_id, version, lenient=True)
+        return Loaded(pipeline, loader, serving, options)
+
+    def _live_options(self) -> tuple[Any, ...]:
+        detector = self._parameter("min_face_size"), tuple(self._parameter("detection_thresholds"))
+        return *detector, self._scene_options()
 
     def _scene_options(self) -> SceneOptions:
         return SceneOptions(
@@ -607,11 +637,11 @@ class ReactionNode(LifecycleNode):
 
     def _release(self) -> None:
         self._stop()
-        self._pause_guard()
-        if self._judge.loaded is not None:
-            self._judge.release()
-            for camera in self._cameras:
-                camera.close()
+        if self._state == "active" and self.context.ok():  # a signal ends it before
+            self._take_back()
+        self._judge.release()
+        for camera in self._cameras:
+            camera.close()
 
 
 def _in_words(serving: Serving) -> str:
@@ -650,10 +680,11 @@ def main(args: list[str] | None = None) -> int:
         # A second signal must not break this; launch and the terminal both send one.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        ProcessGuard.end_soon()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-    if node is not None and node.has_hung_threads:
+    if node is not None and node.is_stuck:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # Python would wait for them

@@ -98,6 +98,7 @@ class Ros4Hri:
         }
         self._faces: dict[str, _Published] = {}
         self._lock = threading.Lock()
+        self._closed = False
         self._tracked = self._publisher(self._messages.IdsList, f"{FACES}/tracked")
 
     def update(
@@ -114,7 +115,8 @@ class Ros4Hri:
             ValueError: for a face_id that can't be part of a topic name.
         """
         with self._lock:
-            self._update(header, reactions, size)
+            if not self._closed:  # by somebody who did not wait for a worker that hung
+                self._update(header, reactions, size)
 
     def withdraw(self) -> None:
         """Tell that nobody is tracked: nothing has been seen for a while."""
@@ -158,10 +160,14 @@ class Ros4Hri:
             self._tracked.publish(self._messages.IdsList(header=header))
             # What is not delivered when its publisher goes never arrives.
             self._tracked.wait_for_all_acked(Duration(seconds=_FAREWELL_S))
+        has_lock = self._lock.acquire(timeout=0.05)
+        self._closed = True
         for face in self._faces.values():
             self._destroy(face)
         self._faces.clear()
         self._node.destroy_publisher(self._tracked)
+        if has_lock:
+            self._lock.release()
 
     def _announce(self, face_id: str, now: int) -> _Published:
         if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", face_id):

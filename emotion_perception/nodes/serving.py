@@ -68,6 +68,7 @@ class ModelLoader:
         self._key_file = key_file
         self._must_recognise = must_recognise
         self._identity: FaceIdentity | None = None
+        self._loading = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model loader")
         # By configuring, thereafter by that thread alone.
         self._loaded = OrderedDict({pipeline.model.key: pipeline.model})
@@ -130,12 +131,14 @@ class ModelLoader:
 
         def work() -> None:
             found: Serving | ModelError
+            self._loading = True
             try:
                 found = self.load(patient_id, version, lenient=lenient)
             except ModelError as error:
                 found = error
             except Exception as error:  # whatever it is, the old model stays in use
                 found = ModelError(f"{patient_id}: {type(error).__name__}: {error}")
+            self._loading = False
             done(found)
 
         def cancelled(job: Future[None]) -> None:
@@ -147,9 +150,14 @@ class ModelLoader:
         except RuntimeError:  # closed already
             done(ModelError("the node was cleaned up"))
 
-    def close(self, *, wait: bool = True) -> None:
-        """End the thread, at once or when it has loaded what it loads; what waits is not loaded."""
-        self._thread.shutdown(wait=wait, cancel_futures=True)
+    @property
+    def busy(self) -> bool:
+        """Whether something is being loaded."""
+        return self._loading
+
+    def close(self) -> None:
+        """End the thread when it has loaded what it loads; what waits is not loaded any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _by_base(self, patient_id: str) -> Serving:
         return Serving(patient_id, self._ready(self._base or find_model(BASE_MODEL)))

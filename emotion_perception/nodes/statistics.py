@@ -136,10 +136,16 @@ class Statistics:
             )  # fmt: skip
 
     def interval(self) -> float:
-        """Return seconds between the last images: the longest of three pauses, 0 without any."""
+        """Return seconds between the last images, the median of five pauses; 0 without any."""
         with self._lock:
-            last = list(itertools.islice(reversed(self._received), 4))
-        return max((later - at for later, at in itertools.pairwise(last)), default=0.0)
+            last = list(itertools.islice(reversed(self._received), 6))
+        return _median_pause(last)
+
+    def answer_interval(self) -> float:
+        """Return the same of the answers."""
+        with self._lock:
+            last = [at for at, _ in itertools.islice(reversed(self._answers), 6)]
+        return _median_pause(last)
 
     def rate_out(self) -> float:
         """Return answers a second."""
@@ -152,6 +158,11 @@ class Statistics:
             self._received.popleft()
         while self._answers and self._answers[0][0] < now - WINDOW_S:
             self._answers.popleft()
+
+
+def _median_pause(newest_first: list[float]) -> float:
+    pauses = [later - at for later, at in itertools.pairwise(newest_first)]
+    return float(np.median(pauses)) if pauses else 0.0
 
 
 def _rate(times: list[float], now: float) -> float:

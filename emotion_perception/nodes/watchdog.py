@@ -21,6 +21,9 @@ a new process may be."""
 
 HANGS_WITHIN_S: Final = 600.0
 
+END_S: Final = 10.0
+"""Seconds that the process may take to end."""
+
 
 class Lateness:
     """Counts for how long a worker has not got on.
@@ -75,6 +78,11 @@ class ProcessGuard:
         if now - self._armed_at >= 1.0:  # each time costs a thread
             faulthandler.dump_traceback_later(PROCESS_S, exit=True, file=2)
             self._armed_at = now
+
+    @staticmethod
+    def end_soon() -> None:
+        """Allow only so much time from now on, for whatever Python waits for at its end."""
+        faulthandler.dump_traceback_later(END_S, exit=True, file=2)
 
     def pause(self) -> None:
         """Allow for a long call, until the next tick."""

@@ -55,6 +55,11 @@ class NewestItemWorker(Generic[Key, Item]):
         """Whether the calling thread is this worker's, and nobody has told it to stop."""
         return threading.current_thread() is self._thread and not self._stopping
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its thread is no more."""
+        return not self._thread.is_alive()
+
     def put(self, key: Key, item: Item) -> bool:
         """Hand over the newest item of a kind; False if it replaced one that nobody looked at."""
         with self._condition:

@@ -4,6 +4,7 @@ Without a GPU its failure is played: the real node, the real networks on the CPU
 on a GPU and raise torch's errors. `test/system/faults/test_faults_gpu.py` has the real one.
 """
 
+import threading
 import time
 
 import pytest
@@ -13,10 +14,12 @@ pytest.importorskip("emotion_perception.msg", reason="the package is not built")
 pytest.importorskip("matplotlib")
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
 from robot import Robot, makes, shown_frames, wait
 
 from emotion_perception.msg import UserReaction
 from emotion_perception.nodes import judge
+from emotion_perception.srv import LoadPatientModel
 
 
 class Gpu:
@@ -32,6 +35,8 @@ class Gpu:
         self.broken, self.lost, self.loads = None, False, []
         self._load = node._load
         monkeypatch.setattr(node._judge, "_load", self.load)
+        make_detector = node._make_detector
+        monkeypatch.setattr(node, "_make_detector", lambda device: make_detector("cpu"))
         monkeypatch.setattr(judge, "resolve_device", lambda wanted: (wanted, None))
 
     def load(self, device, patient_id, version):
@@ -132,3 +137,74 @@ def parameter(name, value):
 
 def value_soon(robot, key, wanted):
     return wait(lambda: robot.statuses and value(robot, key) == wanted)
+
+
+def test_what_was_asked_for_while_the_gpu_is_tried_again_holds(robot, monkeypatch):
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 1.0)
+    robot.start()
+    hold, load = threading.Event(), robot.gpu.load
+
+    def slow(device, patient_id, version):
+        loaded = load(device, patient_id, version)
+        if device != "cpu" and len(robot.gpu.loads) > 2:
+            asked.set()
+            assert hold.wait(10.0)
+        return loaded
+
+    asked = threading.Event()
+    monkeypatch.setattr(robot.node._judge, "_load", slow)
+    robot.gpu.broken = RuntimeError("CUDA error: unspecified launch failure")
+    assert asked.wait(10.0)
+    robot.gpu.broken = None
+    assert robot.node.set_parameters([parameter("min_face_size", 123)])[0].successful
+    before = len(robot.reactions)
+    assert wait(lambda: len(robot.reactions) > before + 5)  # the CPU judges meanwhile
+    hold.set()
+    assert value_soon(robot, "device", "cuda:0")
+    before = len(robot.reactions)
+    assert wait(lambda: len(robot.reactions) > before + 5)
+    assert robot.node._judge.loaded.pipeline.detector.min_face_size == 123
+
+
+def test_a_gpu_that_loads_for_ever_is_left_too(robot, monkeypatch):
+    monkeypatch.setattr(judge, "LOADING_S", 1.0)
+    robot.start()
+    load, never = robot.gpu.load, threading.Event()
+
+    def hang(device, patient_id, version):
+        if device != "cpu":
+            never.wait(20.0)
+        return load(device, patient_id, version)
+
+    monkeypatch.setattr(robot.node._judge, "_load", hang)
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 0.1)
+    robot.gpu.broken = RuntimeError("CUDA error: unspecified launch failure")
+    assert wait(lambda: robot.statuses and "did not load" in robot.statuses[-1].message)
+    before = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, before))
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 60.0)
+    never.set()
+
+
+def test_the_node_listens_while_a_model_is_loaded(robot, monkeypatch):
+    robot.start()
+    loader, go = robot.node._judge.loaded.loader, threading.Event()
+    load = loader._load
+
+    def slow(*words):
+        assert go.wait(20.0)
+        return load(*words)
+
+    monkeypatch.setattr(loader, "_load", slow)
+    assert robot.load.wait_for_service(10.0)
+    answer = robot.load.call_async(LoadPatientModel.Request(patient_id="", version=""))
+    before, told = len(robot.reactions), len(robot.statuses)
+    assert wait(lambda: len(robot.reactions) > before + 10 and len(robot.statuses) > told + 1)
+    assert not answer.done()
+    # Cleaned up, it does not wait either, and whoever asked is told.
+    assert robot.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    go.set()
+    assert wait(answer.done)
+    assert not answer.result().success
+    assert "cleaned up" in answer.result().message

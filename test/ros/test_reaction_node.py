@@ -227,6 +227,24 @@ def test_an_inactive_node_does_not_look(bench, frames):
     assert b.ask(bgr_image(header(), frames[0])).reaction == UserReaction.POSITIVE
 
 
+def test_shutting_down_takes_the_last_answer_back(bench, frames):
+    b = bench().start()
+    assert b.ask(bgr_image(header(), frames[0])).reaction == UserReaction.POSITIVE
+    before = len(b.not_looked)
+    assert b.node.trigger_shutdown() == OK
+    assert wait(lambda: len(b.not_looked) > before)
+
+
+def test_a_stamp_before_time_is_no_stamp(bench, frames):
+    b = bench().start()
+    stamp = header()
+    stamp.stamp.sec = -5
+    answer = b.ask(bgr_image(stamp, frames[0]))
+    assert answer.reaction == UserReaction.POSITIVE
+    assert answer.header == stamp
+    assert 0 < answer.latency < 30
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
