@@ -6,12 +6,17 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Final
 
 from emotion_perception.training.patients import write_private
+
+WAIT_S: Final = 1.0
+"""Whoever waits is the node's executor, and others have to be heard too."""
 
 
 def append_line(path: Path, line: str) -> None:
@@ -65,21 +70,33 @@ def drop_old_lines(path: Path, before: datetime) -> int:
 
 def _is_older(line: bytes, before: datetime) -> bool:
     try:
-        time = datetime.fromisoformat(json.loads(line)["time"])
+        when = datetime.fromisoformat(json.loads(line)["time"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
-    return time < before
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return when < before
 
 
 @contextmanager
 def _locked(path: Path, flags: int) -> Iterator[int]:
-    """Open a file that nobody else changes meanwhile."""
+    """Open a file that nobody else changes meanwhile.
+
+    Raises:
+        OSError: it cannot be opened, or somebody else has had it for `WAIT_S`.
+    """
+    give_up = time.monotonic() + WAIT_S
     while True:
         handle = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > give_up:
+                    why = "another process holds its lock"
+                    raise OSError(errno.EWOULDBLOCK, why, str(path)) from error
+                time.sleep(0.01)
+                continue
             # While waiting, another file may have taken its place.
             if _is_at(handle, path):
                 yield handle

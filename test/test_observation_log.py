@@ -1,3 +1,4 @@
+import fcntl
 import json
 import multiprocessing
 import os
@@ -6,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from emotion_perception import observation_log
 from emotion_perception.observation_log import append_line, drop_old_lines, old_lines
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
@@ -104,3 +106,15 @@ def test_what_is_appended_meanwhile_is_not_lost(tmp_path):
     assert dropped == 601
     assert sorted(ages(log)) == sorted(f"{name} {number}" for name in "ab" for number in range(300))
     assert os.listdir(tmp_path) == ["log"]  # noqa: PTH208
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(observation_log, "WAIT_S", 0.1)
+    log = tmp_path / "observed.jsonl"
+    append_line(log, "{}")
+    with log.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another process holds its lock"):
+            append_line(log, "{}")
+    append_line(log, "{}")
+    assert log.read_text() == "{}\n{}\n"

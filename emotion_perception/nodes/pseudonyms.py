@@ -56,6 +56,9 @@ class QuietLogger:
         self._logger = logger
         self._hide = hide
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)  # what does not log
+
     def debug(self, message: str, **options: Any) -> None:
         """Log a message, as rclpy's logger does."""
         self._logger.debug(self._hide(message), **options)
