@@ -305,7 +305,8 @@ class Judge:
 
     def _close(self, loaded: Loaded) -> None:
         loaded.loader.close()
-        self._loaders.append(loaded.loader)
+        every = [*self._loaders, loaded.loader]
+        self._loaders = [loader for loader in every if loader.busy]
 
     def _log(self, line: str, failure: bool = True) -> None:
         if failure:
