@@ -99,7 +99,7 @@ class Robot(OnOneExecutor):
         self.stamp = None
         self.camera = self.other.create_publisher(Image, "image_raw", 2)
         self.reactions, self.feedback, self.statuses = [], [], []
-        self.other.create_subscription(UserReaction, "user_reaction", self.reactions.append, 50)
+        self.other.create_subscription(UserReaction, "user_reaction", looked_at(self.reactions), 50)
         self.other.create_subscription(
             DiagnosticArray, "/diagnostics", lambda m: self.statuses.append(m.status[0]), 10
         )
@@ -134,6 +134,16 @@ class Robot(OnOneExecutor):
     def call(self, client, request):
         assert client.wait_for_service(10.0)
         return until(client.call_async(request))
+
+
+def looked_at(kept):
+    """Return a listener that keeps what is about a frame: a slow machine says NOT_LOOKED too."""
+
+    def listen(message):
+        if message.reason != UserReaction.REASON_NOT_LOOKED:
+            kept.append(message)
+
+    return listen
 
 
 def until(future, seconds=15.0):

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action import ActionClient
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import OnOneExecutor, makes, seconds, shown_frames, until, wait
+from robot import OnOneExecutor, looked_at, makes, seconds, shown_frames, until, wait
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -38,7 +38,7 @@ class Ward(OnOneExecutor):
         subscribe = self.other.create_subscription
         for name in shown:
             self.cameras[name] = self.other.create_publisher(Image, f"{name}/image_raw", 2)
-            subscribe(UserReaction, f"{name}/user_reaction", self.reactions[name].append, 50)
+            subscribe(UserReaction, f"{name}/user_reaction", looked_at(self.reactions[name]), 50)
             subscribe(FaceReactionArray, f"reaction_node/{name}/faces", self.faces[name].append, 50)
         subscribe(DiagnosticArray, "/diagnostics", self._note, 10)
         self.other.create_timer(1 / RATE, self._show)
