@@ -2,10 +2,15 @@
 
 import itertools
 import os
+import signal
 import socket
 import time
 
 import pytest
+
+# Started in the background of a shell, this process ignores Ctrl-C, and all that it starts would.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Workers of a parallel run are processes of their own.
 _candidates = itertools.count(os.getpid() * 13)
