@@ -10,6 +10,7 @@ page can send.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -92,7 +93,8 @@ class ReviewServer:
     def close(self) -> None:
         """Stop serving."""
         # By the thread that serves: it may be waiting for what would be closed.
-        self._server.trigger.pull_trigger(self._stop)
+        with contextlib.suppress(OSError):  # another pull was faster, and it has stopped already
+            self._server.trigger.pull_trigger(self._stop)
 
     def _stop(self) -> None:
         self._server.close()
