@@ -57,7 +57,7 @@ class Loaded:
 class Judge:
     """One worker with its networks.
 
-    All methods are for the executor's thread, except `put`.
+    All methods are for the executor's thread, except `device_failed`.
 
     Args:
         node: for its executor and its log.
@@ -216,8 +216,9 @@ class Judge:
         self.worker = None
         if len(self._hangs) > MOST_HANGS or len(self._abandoned) > _MOST_ABANDONED:
             raise HungError(
-                f"the worker hung {len(self._hangs)} times within {HANGS_WITHIN_S:g} s; the "
-                "process ends, so that a new one can be started"
+                f"the worker hung {len(self._hangs)} times within {HANGS_WITHIN_S:g} s, and "
+                f"{len(self._abandoned)} of its threads still do; the process ends, so that a new "
+                "one can be started"
             )
         self._load_trouble = "the worker hung and is being made anew"
         if self.loaded is not None and self.loaded.pipeline.device != "cpu":

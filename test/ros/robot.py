@@ -1,7 +1,6 @@
 """A robot for tests: the real node, a camera that never stops, and clients, over real DDS."""
 
 import threading
-import time
 from contextlib import contextmanager
 
 import rclpy
@@ -14,6 +13,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
+from waiting import wait
 
 from emotion_perception.action import ObserveReaction
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
@@ -149,15 +149,6 @@ def looked_at(kept):
 def until(future, seconds=15.0):
     assert wait(future.done, seconds), "no answer"
     return future.result()
-
-
-def wait(predicate, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if predicate():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def seconds(value):

@@ -20,6 +20,7 @@ from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import LivelinessPolicy, QoSProfile, qos_profile_sensor_data
+from waiting import wait
 
 from emotion_perception.action import ObserveReaction
 from emotion_perception.msg import UserReaction
@@ -207,15 +208,6 @@ def not_looked(message):
 
 def looked(message):
     return not not_looked(message)
-
-
-def wait(predicate, seconds=10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if predicate():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def threads(process, name):
