@@ -51,7 +51,7 @@ class Ward(OnOneExecutor):
         for name, frame in self.shown.items():
             if frame is not None:
                 stamp = self.other.get_clock().now().to_msg()
-                self.cameras[name].publish(bgr_image(Header(stamp=stamp, frame_id="c"), frame))
+                self.cameras[name].publish(bgr_image(Header(stamp=stamp, frame_id=name), frame))
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,30 @@ def test_one_camera_that_falls_silent_says_so_and_the_others_go_on(ward, frames)
     )
     count = len(w.reactions["left"])
     assert wait(lambda: len(w.reactions["left"]) > count + 3)
+
+
+def test_an_error_with_one_camera_costs_no_other(ward, frames, monkeypatch):
+    w = ward(
+        {"left": frames["smile"], "right": frames["smile"]}, ["left/image_raw", "right/image_raw"]
+    ).start()
+    assert wait(lambda: all(w.reactions.values()), 20.0)
+    decode = w.node._decode
+
+    def odd(message):
+        if message.header.frame_id == "right":
+            raise ZeroDivisionError("an error that nobody thought of")
+        return decode(message)
+
+    monkeypatch.setattr(w.node, "_decode", odd)
+    failed = w.node._cameras[1].statistics
+    assert wait(lambda: failed.snapshot().failed > 3)
+    counts = {name: len(told) for name, told in w.reactions.items()}
+    assert wait(lambda: len(w.reactions["left"]) > counts["left"] + 5)
+    assert len(w.reactions["right"]) <= counts["right"] + 1  # one may have been under way
+    assert w.node._cameras[0].statistics.snapshot().failed == 0
+    assert "ZeroDivisionError" in failed.snapshot().last_error
+    monkeypatch.setattr(w.node, "_decode", decode)
+    assert wait(lambda: len(w.reactions["right"]) > counts["right"] + 3)
 
 
 def test_actions_are_observed_by_each_camera(ward, frames):

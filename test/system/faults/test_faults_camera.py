@@ -54,6 +54,20 @@ def test_a_slow_camera_is_not_silence(rig):
     assert all(map(looked, told))
 
 
+def test_a_slow_pace_of_answers_is_not_silence_and_does_not_hide_it(rig):
+    camera = rig.camera()
+    rig.node("max_rate:=1.0")
+    smile_seen(rig)
+    begin = time.monotonic()
+    time.sleep(5.5)
+    told = [m for _, m in rig.after(begin)]
+    assert 4 <= len(told) <= 7
+    assert all(map(looked, told))
+    camera.kill()
+    # The images came at 30 Hz: nobody waits for two and a half seconds of them.
+    assert rig.first(time.monotonic(), not_looked, 5.0) < 2.0
+
+
 def test_bursts_at_120_hz_leave_nothing_waiting(rig, record_property):
     camera = rig.camera(rate=120.0)
     rig.node()
