@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 # `make demo` and `make test` need Python 3.10 to 3.13, a C++ compiler and CMake, and fetch the rest.
 PYTHON ?= python3
 # A camera number, a video, a picture or a folder of pictures for `make demo`; empty: its own pictures.

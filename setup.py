@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Adds the shipped models, and the messages of MCAP files, to what setup.cfg installs."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Processes that answer in lines of JSON and end when their standard input does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How fast the node answers parameters and services while it works, and what swaps cost.
 
     python -m benchmarks.control [--asks 500] [--swaps 1000] [--output JSON]

@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Compare MTCNN with facenet-pytorch's, in the same run: the time of a frame, and the boxes.
 
     PYTHONPATH=. python benchmarks/detector.py PHOTOS [PHOTOS ...] [--output detector.json]

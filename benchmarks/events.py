@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How well events are found in recordings where the truth is known.
 
     python -m benchmarks.events --london LONDON --imfdb IMFDB --cmu CMU_FACES [--count N]

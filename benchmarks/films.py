@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Films for the scaling curves: many faces, and frames of many sizes.
 
 Each is an .npy file, uint8 BGR (N, H, W, 3), of a second at 30 Hz. Played forwards and backwards in

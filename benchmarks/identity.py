@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How well a patient is recognised by face: verification, identification, time.
 
     python -m benchmarks.identity --london DIR --imfdb DIR [--cmu DIR] --output JSON

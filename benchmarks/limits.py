@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What the work of a frame takes at least: operations and bytes are counted, not measured.
 
 While the clip is played as a film, every run of a network in ONNX Runtime is noted with the shape

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A recording of hours: the memory of `predict` over its course, and a kill in the middle.
 
     python -m benchmarks.long_session [--hours 2] [--every N] [--threads 2] [--clip FILE]

@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Test the tests: change the code in small ways and count how many changes a test notices.
 
     make mutation                                         # reaction/ and image/, all mutants

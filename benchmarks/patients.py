@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What fine-tuning to a patient gives, through `finetune` and its promotion gate as they are.
 
     python -m benchmarks.patients --fer FER_PLUS --imfdb IMFDB --cmu CMU_FACES [--output JSON]

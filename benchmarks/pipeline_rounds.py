@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The pipeline and its peers on the same frames, in turns."""
 
 from __future__ import annotations

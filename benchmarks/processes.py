@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Commands as a user runs them: how long, how much of the processor, how much memory."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The reaction node between a camera and a listener, beside a node that only echoes."""
 
 from __future__ import annotations

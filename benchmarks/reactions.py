@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How reactions follow people: smoothing, tracking and ObserveReaction, where the truth is known.
 
     python -m benchmarks.reactions --london LONDON --imfdb IMFDB --cmu CMU_FACES --fer FER_PLUS

@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Compare how many faces MTCNN finds, at equal precision, with facenet-pytorch's.
 
     PYTHONPATH=. python -m benchmarks.recall WIDER_SUBSET [--output recall.json]

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The tables of a benchmark's result, for the terminal and for docs/performance.md.
 
     python -m benchmarks.report benchmarks/results/NAME.json docs/performance.md

@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Measure the package: the pipeline beside its peers, how it scales, its limits, and the node.
 
     make bench                                        # everything

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How the pipeline's time and memory grow with faces, with pixels and with cameras."""
 
 from __future__ import annotations

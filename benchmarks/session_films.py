@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Recordings for the benchmark of `predict`: real H.264, of any length in no time.
 
 A stretch of frames is encoded once; a long recording is its packets again and again, with shifted

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Recordings judged by `emotion-perception predict`, beside fer's own analysis of a video.
 
 Each contender is a command in a process of its own, from start to end, decoding included. What it

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Accuracy under the five fixed shifts, through the node's own preprocessing.
 
 python -m benchmarks.shifts --data FER_PLUS [--model DIR] [--output JSON]

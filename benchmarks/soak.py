@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The reaction node over an hour: does it keep its memory, its files and its latency?
 
     python -m benchmarks.soak [--minutes 60] [--rate 30] [--clip FILE] [--output JSON]

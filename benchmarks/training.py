@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Time of a training epoch: this project's on Lightning, and a plain loop, in the same run.
 
 python -m benchmarks.training --data FER_PLUS [--images 4096] [--rounds 3] [--output JSON]

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Sphinx: the documentation as a site, made by `make docs` into `site/`.
 
 The pages are the Markdown files of the repository as they are, so that links between them hold here

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Trying a file of others in a process of its own, with bounded memory and time.
 
 What a network asks for while it runs cannot be read off its file, and a parser may break on a

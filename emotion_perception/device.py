@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Choosing where the networks run, without importing torch where it is not needed."""
 
 from __future__ import annotations

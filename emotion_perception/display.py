@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reactions in a camera or recording, on the screen or as text, without ROS."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading NumPy's files of others: no pickle, and nothing larger than the file really holds.
 
 An ``.npz`` is a ZIP archive, which may unpack to a thousand times its size; the head of an array

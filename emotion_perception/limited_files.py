@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading files of others: only ordinary ones, of a bounded size, and JSON that is what it seems.
 
 A device file, a text of gigabytes or brackets nested a million deep would else stop the robot; two

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a person sees of a running session in a terminal; no ROS."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The file of observed actions: one line of JSON each, appended by nodes, shortened as it ages."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a session leaves behind: a table, an annotated video and a timeline; no ROS."""
 
 from __future__ import annotations

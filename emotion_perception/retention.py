@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What has been kept for long enough: people's data, sessions and observations that are due to go.
 
 The days come from the data themselves: from the consent on record, from when a session was

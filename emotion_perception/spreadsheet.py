@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Texts in CSV files that people open in a spreadsheet.
 
 A cell that begins with one of a few characters is taken for a formula there, which may fetch an

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Threads that share the work of one frame.
 
 The networks are small: splitting one operation among threads, as ONNX Runtime does, gains less than

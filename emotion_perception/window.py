@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A window for frames, by pygame: OpenCV's own needs a build and system libraries robots lack."""
 
 from __future__ import annotations

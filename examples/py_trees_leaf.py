@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A leaf for behaviour trees that waits for how the person before the robot received something.
 
 Needs `pip install py_trees`. Copy the class into your tree, or watch it at work beside a running

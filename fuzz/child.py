@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The process that feeds one target: atheris (libFuzzer) where it is, else the plain mutator.
 
 libFuzzer ends its process at the last input, so each target has one of its own. What was seen is

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The corpus: what is committed, what the seeds make, and which inputs are worth keeping."""
 
 from __future__ import annotations

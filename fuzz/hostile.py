@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Inputs that are made to hurt: what no mutation of a good file soon leads to."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Label files: those of data sets, labelled spans, FER's tables, what capture and training keep."""
 
 from __future__ import annotations

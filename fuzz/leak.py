@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Feed a target many different inputs and watch its memory: what only grows is a leak.
 
 The plain mutator makes the inputs, as libFuzzer keeps some. The allocator is told to give memory

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Values of parameters, of every type that ROS has, through the declared ranges and patterns."""
 
 from __future__ import annotations

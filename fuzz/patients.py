@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A patient's files: enrolment, consent and which model is in use."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Readers with known faults: what finds none of these finds nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Values out of the bytes of an input, from front to back.
 
 As ``atheris.FuzzedDataProvider`` does; that one takes numbers from the end, so that nobody can

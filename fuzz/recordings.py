@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Recordings: ROS 2 bags, videos by FFmpeg, and what the camera half opens by OpenCV and Pillow."""
 
 from __future__ import annotations

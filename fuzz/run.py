@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Feed every reader of the package damaged and hostile input, and tell what breaks.
 
     make fuzz                                                    # every target for a minute

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Files of recorded sessions: tables, actions, events, ratings, the state of a stopped run."""
 
 from __future__ import annotations

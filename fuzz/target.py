@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a target is, and the contract that every reader is held to.
 
 A reader may return a value, or raise its own declared exception with a message that a person can

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """All targets, each imported only when it is asked for: atheris must see the import."""
 
 from __future__ import annotations

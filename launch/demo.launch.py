@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Show the reaction node at work on a generated clip, a camera or a recording, in a window.
 
 Examples:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Start the reaction node, and a source of images where no camera node runs.
 
 Examples:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Audit what is installed: its known vulnerabilities, and a bill of materials.
 
     make audit                                      # asks the Python package index

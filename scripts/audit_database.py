@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A downloaded database of vulnerabilities, answering as https://api.osv.dev does.
 
 OSV offers all that it knows of the Python package index as one ZIP archive of JSON files, which can

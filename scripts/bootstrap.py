@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Set up ROS 2 and everything else that `make` needs, then run the demonstration or the tests.
 
 Only the standard library is used, because nothing else is there yet. Two kinds of set-up exist:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The files of `requirements/locked`, which `scripts/lock.py` writes: are they current?"""
 
 from __future__ import annotations

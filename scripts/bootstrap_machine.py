@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What this machine has: a ROS 2 installation, an interpreter, compilers, a GPU."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The steps of a set-up: install, build, and write the file to source."""
 
 from __future__ import annotations

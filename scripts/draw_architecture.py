@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Draw docs/images/architecture.svg: how a frame travels, and how a model comes to its patient.
 
 python scripts/draw_architecture.py [FILE]

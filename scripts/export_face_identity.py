@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Export the identity features of HSE FaceRes into models/face-identity.
 
 Run by a developer; the result is committed. Needs onnx and torch (to read the weights by

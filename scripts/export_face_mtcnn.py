@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Export MTCNN's three networks from facenet-pytorch 2.5.3 into models/face-mtcnn.
 
 Run once, by a developer; the result is committed. Needs torch, onnx and safetensors, not

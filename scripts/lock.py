@@ -1,4 +1,7 @@
 #!/usr/bin/env python3
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Write `requirements/locked`: every package of a set-up, with the hashes of its files.
 
     python3 scripts/lock.py           # after a change in requirements/; locks what has changed

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What tests on real ROS share: a domain of their own, and waiting without sleeping."""
 
 import itertools

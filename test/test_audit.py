@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The audit: what counts as found, explained or not audited, and a database without a network."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmark runs and writes what its report reads; nothing here is timed."""
 
 import json

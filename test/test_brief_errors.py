@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Errors quote what a file says, and no more of it than a log can take."""
 
 import pickle

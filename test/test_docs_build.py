@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The documentation as a site: it builds without a warning, and its links lead somewhere."""
 
 import os

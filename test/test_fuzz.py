@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Every reader under damaged input, a little of it at each run; `make fuzz` does a lot.
 
 What a reader may do is in fuzz/target.py: return a value, or raise its own error with words in it.

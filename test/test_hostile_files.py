@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Files made to exhaust a machine: each is refused in a line, in a process of bounded memory."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What make installs is pinned by hashes, and is what the requirement files ask for."""
 
 import re

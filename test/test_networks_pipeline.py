@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Somebody else's network of emotions through the whole of it: clip, pipeline, command."""
 
 import json

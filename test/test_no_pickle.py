@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Nothing in the package reads what may run code, and no file that does is ever opened as one."""
 
 import ast

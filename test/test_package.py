@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What the files that describe the package say about each other."""
 
 import configparser
@@ -50,6 +53,26 @@ def test_each_python_gets_exactly_one_version_of_each_pin(file):
 def test_constraints_pin_nothing_twice():
     pinned = [{pin.name for pin in read_pins(file)} for file in PIN_FILES if "ros" not in file.name]
     assert sum(map(len, pinned)) == len(set().union(*pinned))
+
+
+def test_each_source_file_states_copyright_and_licence():
+    kinds = ("*.py", "*.msg", "*.srv", "*.action", "*.cpp", "*.css", "CMakeLists.txt", "Makefile")
+    skipped = {"build", "install", "log", "site", "corpus", "__pycache__"}
+    files = [
+        file
+        for kind in kinds
+        for file in ROOT.rglob(kind)
+        if not skipped.intersection(parts := file.relative_to(ROOT).parts[:-1])
+        and not any(part.startswith(".") for part in parts)
+    ]
+    assert len(files) > 400
+    lacking = [
+        str(file.relative_to(ROOT))
+        for file in [*files, *EXECUTABLES, ROOT / ".ci" / "run"]
+        if "Copyright 2026 the emotion_perception maintainers" not in (text := file.read_text())
+        or "SPDX-License-Identifier: Apache-2.0" not in text
+    ]
+    assert lacking == []
 
 
 def test_cmake_installs_each_executable():

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading small files of others costs small memory, and a file of no stated size is read whole."""
 
 import tracemalloc

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Every command line and every snippet of the README is run, in its order, on small data.
 
 The lines are taken from the README as they stand and handed to a shell in a scratch folder, where

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What makes films fast changes no answer: real faces, against the whole search of each frame."""
 
 import csv

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Tiny ONNX networks with the signatures of other people's: what they say hangs on colours."""
 
 import numpy as np

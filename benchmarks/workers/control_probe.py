@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A client that asks the reaction node for things while it works, and times the answers.
 
 Prints one line of JSON when it is done.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """facenet-pytorch's MTCNN and a network on torch as a worker.
 
 The network is that of facial-emotion-recognition, or an EfficientNet-B0 on 224x224 pixels.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """fer's own analysis of a video, frame by frame, as its README calls it.
 
 Neither pictures nor an annotated video are written, and no window is opened: that is not what is

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """OpenCV's Haar cascade or MTCNN, and the network of fer, as fer calls them, as a worker."""
 
 import argparse

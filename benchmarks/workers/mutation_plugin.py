@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A pytest plugin that runs the collected tests on one mutant after the other.
 
 Tests are imported and collected once. Each mutant has a forked process, which runs the tests that

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a worker of the benchmark says: frames come from an .npy file, answers go out as JSON.
 
 One line of standard input, ``[start, stop]``, asks for those frames; the line of output that

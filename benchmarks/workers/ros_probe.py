@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera, a node that only echoes, and a listener, for measuring the reaction node.
 
 Each ends when its standard input does.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """This package's pipeline on films of one or several cameras, as a worker.
 
 Each line of standard input asks for one film; the answer tells the times of its frames.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Options of the commands that work on one patient's data."""
 
 from __future__ import annotations

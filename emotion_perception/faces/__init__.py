@@ -1,1 +1,4 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Face detection, alignment, tracking and quality."""

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Exact area averages of a frame, for the pyramid and the crops of MTCNN.
 
 MTCNN was trained on, and facenet-pytorch resizes with, adaptive average pooling: every output

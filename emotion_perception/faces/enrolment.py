@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A patient's enrolled faces, on disk only in encrypted form.
 
 The file is a Fernet token (AES-128-CBC with HMAC-SHA256; see the ``cryptography`` package): without

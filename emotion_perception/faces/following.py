@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Finding faces in a film for a fraction of what finding them in each frame costs.
 
 Between two frames a face hardly moves: the last stage of the detector alone puts the box back on it

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Whose face it is: embeddings of faces, alike for one person and unlike for two.
 
 The network is the MobileNet v1 of HSE FaceRes, pretrained on VGGFace2 (models/face-identity). It

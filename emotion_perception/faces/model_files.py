@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Shipped model files: checked against the hashes of their card before anything loads them."""
 
 from __future__ import annotations

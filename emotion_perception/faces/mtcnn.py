@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """MTCNN on a CPU, through ONNX Runtime and without torch."""
 
 from __future__ import annotations

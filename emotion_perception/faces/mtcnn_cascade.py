@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The cascade of MTCNN, whatever runs its three networks."""
 
 from __future__ import annotations

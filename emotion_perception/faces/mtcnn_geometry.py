@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The geometry of MTCNN: pyramid, boxes and crop windows. Arrays in, arrays out.
 
 Follows facenet-pytorch 2.5.3 (MIT), `models/utils/detect_face.py`, step by step and in the same

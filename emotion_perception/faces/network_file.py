@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What an ONNX file says of itself, read without running it and without the ``onnx`` package.
 
 A network of others may reach for other files, ask for operators that do more than calculate, or

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The operators that a network of faces may have.
 
 All of them calculate with tensors. Missing on purpose are those that reach for something else

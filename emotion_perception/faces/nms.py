@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Non-maximum suppression in NumPy, equal to `torchvision.ops.nms` but without torch."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The few rules of Protocol Buffers that it takes to look into an ONNX file.
 
 https://protobuf.dev/programming-guides/encoding; groups, which ONNX does not use, are refused.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a face can be judged at all: large, sharp, light and frontal enough."""
 
 from __future__ import annotations

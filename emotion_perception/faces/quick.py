@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A frame at other sizes by OpenCV, for films: nearly the averages of `area`, ten times as fast.
 
 The frame is halved again and again, which is exact and fast; what lies between two halvings is

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a face is a picture: one on a poster or a photograph never changes.
 
 People blink, talk and turn their heads: within half a minute the aligned face looks different. The

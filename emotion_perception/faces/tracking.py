@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Following faces from frame to frame, so that each person keeps one name.
 
 A track has a place, a size and how fast they change, all in time and not in frames, and the look

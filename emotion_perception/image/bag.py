@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Images out of a recorded ROS 2 bag (MCAP or SQLite), without ROS."""
 
 from __future__ import annotations

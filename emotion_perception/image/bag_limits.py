@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Limits to what a bag may unpack to: a few kilobytes of zstd or lz4 can become gigabytes.
 
 rosbags unpacks chunks, messages and whole files without a limit. Its two modules are given

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ROS image messages -> uint8 BGR arrays, without rclpy, sensor_msgs or cv_bridge.
 
 Messages are read by their field names only (``sensor_msgs/Image``: height, width, encoding,

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A short video with two faces, for trying and testing the package without a camera.
 
 It is made on the fly from two public-domain portraits that widely installed packages carry:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames on a torch device: uploaded once, looked at by all, and aligned there.
 
 Everything is queued on the device's current stream and runs in that order; nothing waits for the

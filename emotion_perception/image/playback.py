@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """When the frames of a recording are due: laps, still images and pacing, without ROS."""
 
 from __future__ import annotations

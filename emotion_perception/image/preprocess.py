@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The one face preprocessing, shared by training, evaluation and the robot.
 
 A mismatch between what a network was trained on and what the robot feeds it is the most common

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames from a webcam, a video, a GIF, an image or a folder of images, without ROS."""
 
 from __future__ import annotations

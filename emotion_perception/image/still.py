@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading image files of a data set: their size is looked at before a pixel is unpacked."""
 
 from __future__ import annotations

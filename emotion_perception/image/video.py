@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Recorded videos by FFmpeg (PyAV): exact times, damage skipped and told, upright, not interlaced.
 
 OpenCV reads videos too, and the camera half of this package uses it. It ends at the first damaged

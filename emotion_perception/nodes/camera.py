@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """One camera of the reaction node: its images in, what is told of them out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Choosing what turns an image message into pixels."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The demonstration: a source of images, the reaction node and a display, each a process.
 
 They talk ROS 2 among themselves only: on this machine, in a domain of their own.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The demonstration's own node: manages the reaction node and listens to it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The time between the start of the demonstration's processes and their end."""
 
 from __future__ import annotations

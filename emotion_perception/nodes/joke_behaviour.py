@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """An example behaviour: it tells jokes, watches how they are received, and tells more of that kind.
 
 To make your own behaviour of it, replace `JOKES` and `JokeBehaviour._tell`.

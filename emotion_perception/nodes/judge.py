@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What judges the frames: loaded, watched, and made anew when it hangs or its device fails."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The reaction node's parameters as launch arguments.
 
 A launch argument is text, and it is empty unless somebody sets it: an empty one leaves the

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The action server of ObserveReaction.
 
 Everything here runs in the executor's thread except `add`, which the worker calls. What is kept of

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The text of ``config/reaction.yaml``, made from the table of parameters.
 
 After a change of the table:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The one table of the reaction node's parameters.
 
 Declaration, ranges, ``config/reaction.yaml``, the launch arguments and the README are all made

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The text of ``security/policy.xml``, which says what each node may do on a secured ROS 2.
 
 After a change of topics: ``python -m emotion_perception.nodes.policy_file > security/policy.xml``.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Keeps patients' pseudonyms out of the log and the diagnostics, which many people read and keep.
 
 Where the pseudonym is the point, in ``patient_id`` of the messages and in answers to whoever named

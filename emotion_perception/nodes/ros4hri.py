@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ROS4HRI (REP-155) output: the faces in sight and their expressions, for robots that speak it.
 
 What goes where, and what is left out, is in docs/ros4hri.md.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The node that publishes a webcam, a video, a GIF, an image or a folder as ``image_raw``."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Noticing what hangs: the worker, from within the process; the process, from a thread of C."""
 
 from __future__ import annotations

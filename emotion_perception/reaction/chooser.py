@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Choosing among things a robot can do by how they were received so far."""
 
 from __future__ import annotations

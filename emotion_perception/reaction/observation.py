@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How a person received an action: a window after it, compared with the time before it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Whom the robot is dealing with: one of the faces in view, by a rule that the robot chooses."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What the pipeline says of each face, and how probabilities become it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What one camera sees over time: who is there, who of them is the partner, and how they react."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From the probabilities of frames to those of a moment: a causal filter in time.
 
 The expression of a face is a hidden state that stays for seconds; each frame is a noisy look at

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """When a robot acted: from a CSV file or from a topic of a ROS 2 bag."""
 
 from __future__ import annotations

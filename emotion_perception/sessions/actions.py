@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How the robot's actions were received, from a recording: what ObserveReaction would have said."""
 
 from __future__ import annotations

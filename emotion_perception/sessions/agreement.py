@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How far two judges, people or models, say the same of the same moments."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The same work on many recordings: on all cores, or on a Ray cluster.
 
 A recording that fails is tried again and never stops the others; a worker that dies costs none but

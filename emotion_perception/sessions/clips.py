@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The stretches around events, cut out of a recording into one video, or a video each."""
 
 from __future__ import annotations

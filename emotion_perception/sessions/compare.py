@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How far the models of one table say the same, and where they differ."""
 
 from __future__ import annotations

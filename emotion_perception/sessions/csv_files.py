@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """CSV files of dataclasses: a header, plain UTF-8, and errors that name file, line and column."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Who reacted how often and for how long in a recording."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Events: from when to when a person reacted, found with the whole recording at hand."""
 
 from __future__ import annotations

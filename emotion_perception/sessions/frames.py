@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The frames of a recording at any moment: forwards as they come, elsewhere by seeking."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Letters on pictures: any alphabet that the font has, which OpenCV's own letters are not."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A session as MCAP, for the dashboards that people have: Foxglove, RViz, and ros2 bag play.
 
 Topics: ``image/compressed`` (sensor_msgs/CompressedImage), ``image_annotated/compressed``, the same

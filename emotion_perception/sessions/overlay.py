@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """One picture of a session: the frame with its faces as the table tells them, and the strip."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The pieces of a table that is being made, so that a stop loses little."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A recording together with what was seen in it: opened for a window, or rendered into a file."""
 
 from __future__ import annotations

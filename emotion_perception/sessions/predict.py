@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A recording in, the table of what was seen out; in pieces, so that a stop loses little.
 
 The frames go through the same pipeline as the robot's, in batches. Every `PART_FRAMES` the rows and

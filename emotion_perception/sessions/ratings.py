@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What raters answered: one CSV file a rater beside the table, to which rows are only added.
 
 A row is on the disk before the next item is shown. A correction is a new row; of the rows of one

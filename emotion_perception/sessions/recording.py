@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Any recording, frame by frame: videos, GIFs, folders of images, ROS 2 bags."""
 
 from __future__ import annotations

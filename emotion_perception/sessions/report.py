@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Reports: one page for a session, or one for a patient over many sessions."""
 
 from __future__ import annotations

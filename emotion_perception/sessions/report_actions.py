@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How a person received the robot's actions, counted for the report."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The pictures of one session's report, each for a wide page and for a phone."""
 
 from __future__ import annotations

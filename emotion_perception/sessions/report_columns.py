@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A session brought to the columns of a drawing or the rows of a table."""
 
 from __future__ import annotations

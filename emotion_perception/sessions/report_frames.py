@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a report counts: for each frame of a session how long it stands and how the person was."""
 
 from __future__ import annotations

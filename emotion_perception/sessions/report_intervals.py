@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How far shares of time could be off by chance: a bootstrap of blocks of time.
 
 Neighbouring frames show the same smile, so an hour is far from 90,000 observations. Whole stretches

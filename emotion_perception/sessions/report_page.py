@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A report as one HTML page: it fetches nothing, runs nothing and escapes every name."""
 
 from __future__ import annotations

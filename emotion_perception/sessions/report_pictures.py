@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Faces at the strongest moment of each event, cut from the recording; only if asked for."""
 
 from __future__ import annotations

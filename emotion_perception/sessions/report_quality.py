@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How good a recording was and what judged it: the last parts of a session's page."""
 
 from __future__ import annotations

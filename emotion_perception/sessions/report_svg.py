@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Drawings of a report: SVG whose colours come from the page, so that dark and print follow."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The page of a report as Jinja2 and CSS; kept as Python so that every installer takes it along."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A patient over weeks: what each session says, and whether the later ones differ."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """One rater's review of one session: what was answered, what may be shown, what is stored."""
 
 from __future__ import annotations

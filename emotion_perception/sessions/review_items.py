@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What there is to review in a session, and in which order.
 
 Frames: the most useful first. Neighbouring ones are near-copies, so frames of one person are taken

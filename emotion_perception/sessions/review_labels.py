@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From what raters answered to labelled spans that ``emotion-perception capture`` takes.
 
 A frame becomes a span of one frame period, an event the span from its onset to its offset. Where

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The review page: plain HTML in which every name is escaped; the script fills it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Pictures of what is reviewed: the frame with a box around the face, and the face larger.
 
 They are made when somebody looks and are never written to disk.

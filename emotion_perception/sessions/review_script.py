@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What the review page does: shows an item, plays its pictures, sends answers."""
 
 from __future__ import annotations

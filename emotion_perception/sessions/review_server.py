@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The server of the review page: this machine only, this rater only, nothing from elsewhere.
 
 Faces of patients are on the page, so it is kept from everybody else on this machine and from every

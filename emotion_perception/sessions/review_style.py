@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How the review page looks: readable on a phone and on a wide screen, in light and dark."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """One recording of many: what a process does to it, and what the summary says of it."""
 
 from __future__ import annotations

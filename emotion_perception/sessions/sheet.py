@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Which recordings, and what they are: from the command line, folders or a sheet."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From the probabilities of frames to those of each moment, when what came after is known too.
 
 The model is that of `emotion_perception.reaction.smoothing`: the expression is a hidden state that

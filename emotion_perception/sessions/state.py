@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a pipeline knows of a film, as JSON: to go on exactly where it stopped.
 
 Only the classes listed here are read back, and only their data: a file of somebody else can put

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The strip below the picture: a person's valence, reactions and events over a whole recording."""
 
 from __future__ import annotations

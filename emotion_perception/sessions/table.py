@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The table of a recording: one row for each face of each frame, in a Parquet file.
 
 A frame in which nobody is there has one row without a face. The file's metadata say what was

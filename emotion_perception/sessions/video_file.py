@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Writing a video by FFmpeg (PyAV): frames keep their own times; it appears whole or not at all."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Adapting a network to one patient with a few hundred images, without losing everybody else.
 
 First the network learns the patient's camera, from base images that are given the look of the

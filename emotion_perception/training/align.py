@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Finding and aligning the faces of a data set by the same code as the robot does.
 
 Sets come framed in many ways: whole photos, tight crops whose face fills the image, crops with

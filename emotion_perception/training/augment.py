@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Augmentations that stand for what a robot's camera sees, on whole batches of grey crops."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Building a patient's data set: frames in, labelled face crops on disk.
 
 A run is one recording a source: splits never part the frames of one recording. Nothing is written

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Making class folders and ``labels.csv`` agree after a person has corrected either of them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A face crop as it is stored: enlarged, in colour, and saying itself how it was framed.
 
 A stored crop must give the network what the live frame gave it. It is therefore cut out by

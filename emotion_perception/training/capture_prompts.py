@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Guided recording: what to do with the person, class by class, and keys to steer it.
 
 Works in a terminal alone; a window with the camera's image is an extra. Time is that of the

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Which face of which frame is worth keeping.
 
 The sharpness of a crop is the variance of its Laplacian, taken on the network's input: grey,

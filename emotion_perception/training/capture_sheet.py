@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Overview sheets: a patient's images by class, with their file names, to look for wrong labels."""
 
 from __future__ import annotations

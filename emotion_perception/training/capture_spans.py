@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Labelled spans of recordings, from a CSV file.
 
 One row a span: which file, from when to when, which class. Seconds (``start``, ``end``) or frame

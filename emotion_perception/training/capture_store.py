@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The images of one patient on disk: class folders, ``labels.csv`` and ``recordings.json``.
 
 An image is written beside its place, moved there, and only then gets its row in ``labels.csv``,

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The consent record, without which no image of a patient is written."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Aligned crops of a public data set on disk, so that its faces are looked for once."""
 
 from __future__ import annotations

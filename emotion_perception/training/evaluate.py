@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Scoring a checkpoint on labelled faces, through the same preprocessing and network as the robot.
 
 Needs neither torch nor Lightning: what is scored is the ONNX file that ships.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Finding the one face that an image of a data set is about, by the robot's own detector."""
 
 from __future__ import annotations

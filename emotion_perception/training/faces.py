@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Labelled face crops in memory: what data sources yield and the tools of this folder take."""
 
 from __future__ import annotations

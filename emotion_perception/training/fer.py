@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """FER2013 faces with the crowd votes of FER+ (Barsoum et al. 2016)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """FER2013 and FER+ as their authors hand them out: a CSV of pixels and a CSV of votes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Plots and contact sheets of an evaluation, as PNG; no window, no global state."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From base weights to a patient's model, with figures on what it had not seen.
 
 Every fold is fine-tuned and scored on its held-out part; the model that is kept learns from all

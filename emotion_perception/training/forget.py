@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Deleting everything of a person: images, models, logs of runs and sheets."""
 
 from __future__ import annotations

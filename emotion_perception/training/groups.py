@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The same figures for parts of a set: persons, recordings, and groups of people."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """95 % bootstrap intervals, over images or over what images belong to.
 
 Images of one person or recording are alike, so drawing single images would give intervals that are

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What a labelled data set says of each image, before any pixel is read.
 
 Every adapter turns its set's own layout into a list of entries; aligning, caching, relabelling

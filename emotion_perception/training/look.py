@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Making base images look as if the patient's camera had taken them.
 
 A few hundred images of a patient tell little of emotions but much of the place: how the camera is

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Losses of fine-tuning: on the label, on the votes, or on a bound for the labelled class."""
 
 from __future__ import annotations

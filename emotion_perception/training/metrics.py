@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Figures of answers against labels, in NumPy; classes in the order of CLASSES."""
 
 from __future__ import annotations

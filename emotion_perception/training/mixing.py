@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How far a patient's model goes from the base: chosen on answers to held-out images."""
 
 from __future__ import annotations

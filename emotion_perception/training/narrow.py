@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Fewer channels out of a trained network, to go on training with."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Folders that appear complete or not at all, and never in the place of another."""
 
 from __future__ import annotations

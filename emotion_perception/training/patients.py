@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Where a patient's data lies: one folder under a pseudonym, readable by its owner alone."""
 
 from __future__ import annotations

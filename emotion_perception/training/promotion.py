@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a patient's model may replace the base: only if it is better, and forgets little.
 
 The decision is made from answers to images that the model had not seen. They are stored with the

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A faster network of 8-bit integers beside the one of floats.
 
 The wide 3x3 convolutions, which are most of the work, are computed in integers, everything else in

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Giving a finished checkpoint a new temperature and a new threshold; its weights stay."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Patients' models on disk: numbered versions that never change, and which of them is in use.
 
     ROOT/PATIENT/0001/         a checkpoint folder, with the held-out answers it was judged by

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Turning a set labelled by emotion into the three-class folder layout.
 
 The table is EMOTION_TO_VALENCE: surprise, and what shows no certain emotion, says nothing of

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The report of an evaluation: one page that needs nothing else, its tables and its figures."""
 
 from __future__ import annotations

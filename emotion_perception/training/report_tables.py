@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The tables of a report, once for CSV and once for the page."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How a patient's images are parted into those that are learned from and those held out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The five fixed shifts: how a robot's view of a face differs from the training data.
 
 They are for measuring, never for training. Every result depends on the seed and on the image's own

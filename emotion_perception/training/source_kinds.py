@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The kinds of data sets that are understood, and how a command line names one."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Where labelled faces come from: one loader for every data set that is understood.
 
 Example:

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """AffectNet (Mollahosseini et al. 2017) in the forms in which it is handed out.
 
 Its test set is not public; what papers report is measured on its validation set.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Sets with one folder an emotion: FER2013 as images, AffectNet's copies, and others."""
 
 from __future__ import annotations

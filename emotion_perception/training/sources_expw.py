@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ExpW, faces of web photographs with seven expressions (Zhang et al. 2018)."""
 
 from __future__ import annotations

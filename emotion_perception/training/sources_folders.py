@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Sets of valence classes: one folder a class, or a labels.csv beside the images."""
 
 from __future__ import annotations

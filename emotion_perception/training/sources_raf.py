@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """RAF-DB, the basic emotions (Li et al. 2017), in its authors' layout or the usual Kaggle one."""
 
 from __future__ import annotations

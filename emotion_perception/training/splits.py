@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Splits for cross-validation: by person or recording, never by frame.
 
 Neighbouring frames are near-copies. Parted between training and test they make any model look

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """States of training, which Lightning writes with torch (``last.ckpt``, ``best-*.ckpt``).
 
 Such a file is a pickle inside a ZIP archive, and a pickle may run anything. torch's unpickler for

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What an evaluation says, in words for people who treat patients and train no networks."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Running the valence network: ONNX Runtime on a CPU, torch on a GPU."""
 
 from __future__ import annotations

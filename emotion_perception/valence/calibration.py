@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From logits to probabilities that mean what they say, and when to say "I don't know".
 
 A confidence of 0.9 should mean that nine of ten such answers are what most people would say. That

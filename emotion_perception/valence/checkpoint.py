@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The checkpoint: a folder with ``model.onnx``, ``model.safetensors`` and ``card.json``.
 
 No pickle is read. The card says what the network is, what it was fed and what it was trained on;

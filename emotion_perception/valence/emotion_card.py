@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The card of a network of discrete emotions: what it wants to see, and what its outputs mean.
 
 The order of the labels is the classic error of this field: each network has its own, and a wrong

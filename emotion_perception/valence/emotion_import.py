@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Making a checkpoint folder of somebody's ONNX file and the card of its network."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Running other people's networks: discrete emotions, and the valence that they mean."""
 
 from __future__ import annotations

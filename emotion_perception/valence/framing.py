@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How other people's networks want a face cut out of the frame.
 
 Each was trained on faces that were cut in its authors' way. A face that sits higher, lower or

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The three valence classes, and how discrete emotions collapse to them."""
 
 from __future__ import annotations

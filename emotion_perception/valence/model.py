@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A checkpoint that is loaded and ready to judge: a valence network of our own, or another's."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What somebody else's network wants to see: size, colours, scaling and layout."""
 
 from __future__ import annotations

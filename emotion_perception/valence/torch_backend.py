@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Running the valence network in torch. Importing this does not import torch; using it does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Trying somebody's network of emotions: run in a process of its own, by `import_network`."""
 
 from __future__ import annotations

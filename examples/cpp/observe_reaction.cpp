@@ -1,3 +1,6 @@
+// Copyright 2026 the emotion_perception maintainers
+// SPDX-License-Identifier: Apache-2.0
+
 // Asks how the person before the robot received an action, and prints the verdict.
 //
 //   ros2 run observe_reaction_example observe_reaction greet

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Photos, and facenet-pytorch as the reference that MTCNN must agree with."""
 
 import importlib.util

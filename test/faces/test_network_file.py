@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ONNX files made to harm: each is refused before ONNX Runtime or OpenCV sees it."""
 
 import contextlib

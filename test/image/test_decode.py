@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Decoding: every encoding against OpenCV, every fault with a line that names the field."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo clip: reproducible, as long and large as promised, empty where it says so."""
 
 from __future__ import annotations

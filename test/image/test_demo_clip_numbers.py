@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How the demo clip is put together, on pictures whose values are known."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Which shapes become graphs, how batches are padded, and where views lie; on the CPU."""
 
 import numpy as np

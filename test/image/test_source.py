@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Frame sources on real files: what they yield, when, and what they say when they can't."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Sources at their limits: which kind is what, webcams, what is skipped, times of frames."""
 
 import itertools

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The chooser finds what is liked, and learns from nothing but what was seen."""
 
 import numpy as np

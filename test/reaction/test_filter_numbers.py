@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The smoothing filter against the forward algorithm written out, and at its limits."""
 
 import math

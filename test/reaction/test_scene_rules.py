@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The rules of a scene, on faces that need no network: who is who, and whose turn it is."""
 
 import itertools

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A real action server that answers as it is told, for tests of what its clients do then.
 
 It stands for the reaction node, which looks at faces, and can neither be told what to see nor to

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A robot for tests: the real node, a camera that never stops, and clients, over real DDS."""
 
 import threading

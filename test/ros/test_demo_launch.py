@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo's launch file starts the nodes and a viewer whose layout has the node's topics."""
 
 import ast

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A GPU that fails while it judges: the CPU takes over, says so, and the GPU is tried again.
 
 Without a GPU its failure is played: the real node, the real networks on the CPU, which claim to be

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The joke behaviour as a process, with a real action server and a listener in this one."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What is late: images, answers, loading; and what the node takes for late."""
 
 import threading

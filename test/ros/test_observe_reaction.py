@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ObserveReaction, patients' models and ~/enable on the real node, with real frames over DDS."""
 
 import json

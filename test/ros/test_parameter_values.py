@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Any value for any parameter of the real node: it is taken, or refused in a line that says why."""
 
 import math

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The table of parameters, the YAML file and the launch arguments say the same."""
 
 import importlib.util

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The behaviour-tree leaf of the examples, ticked against a real action server."""
 
 import importlib.util

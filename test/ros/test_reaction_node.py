@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The node in this process, with real rclpy, real messages and a publisher of its own."""
 
 import gc

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """ROS4HRI output with real rclpy and the real hri_msgs, where it is installed."""
 
 import importlib

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The node as a process, with a subscriber in this one; a webcam is played by a fake."""
 
 import json

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Real videos for the tests: the demo clip with its two portraits, encoded by FFmpeg."""
 
 from fractions import Fraction

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Tables written row by row, so that every figure of a report can be worked out by hand."""
 
 import pytest

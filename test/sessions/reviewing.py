@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A review that is served for real, a video to show, and a client without a browser."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """How two models that judged one recording are compared, on figures made by hand."""
 
 import math

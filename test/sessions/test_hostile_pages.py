@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Every page with hostile names in it, in a real browser: nothing runs, nothing leaves."""
 
 import csv

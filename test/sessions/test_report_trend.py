@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A patient's page: order, comparison of halves, and what it says and does not say."""
 
 import math

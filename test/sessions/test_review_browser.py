@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The review page in a real browser: keys, pictures, what is shown and what is stored."""
 
 import contextlib

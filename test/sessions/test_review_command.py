@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The command as a process: the address it prints, answers that outlive it, a clean end."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From answers to labels that capture takes, and on to a patient's images."""
 
 import csv

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The server of the review page, by real HTTP: who gets in, what is shown, what is stored."""
 
 import io

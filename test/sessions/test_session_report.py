@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The pages themselves: structure, contrast, hostile names, and how Chromium shows them."""
 
 import base64

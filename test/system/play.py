@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Play a recording to a topic from a process of its own, one frame at a time.
 
 The number of each frame goes into its frame_id. The next frame is sent once the last one was

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """One process of a secured robot for tests: `secured.py listen|watch|inject|operate NODE_NAME`.
 
 Says "ready" once its topic is there, or "refused: ..." where it may not have one; then a line for

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds the package as a robot does, and installs it as a workstation without ROS 2 does."""
 
 import os

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The demonstration as a user starts it: real processes, real ROS, real files."""
 
 import contextlib

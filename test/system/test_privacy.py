@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """By default no pixel leaves the memory, nothing is stored, and nobody is named.
 
 The real node runs under `strace`, which tells every file that it opens and every address that it

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """With security on, who has no right to it neither hears reactions nor gets images judged.
 
 Needs sros2, and a middleware that was built with security.

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """The sros2 policy allows what the running nodes have, and nothing else."""
 
 import os

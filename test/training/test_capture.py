@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From a video to a patient's folder: what is kept, what is not, and what a broken run leaves."""
 
 import csv

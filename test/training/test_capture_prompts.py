@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A clinician at a terminal: keys on a pseudo-terminal, or lines from a pipe."""
 
 import csv

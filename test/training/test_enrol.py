@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """From captured images to a file that only the robot's key opens, and back to nothing."""
 
 import datetime

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A camera in a process of its own, which does what lines of JSON on its standard input say.
 
 Keys: rate (Hz), show (a name of `shown_frames`, or null for nothing), size ([width, height]),

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Stop one thread of another process, as a call that never returns does: a debugger's way.
 
 Run as ``python freeze.py TID``; says ``frozen`` once the thread stands still, and lets it go when

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Somebody who listens to every topic of the node, reliably, until killed."""
 
 import rclpy

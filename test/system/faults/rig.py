@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """Real processes to hurt: a camera, the node; and here a behaviour that keeps what it hears."""
 
 import contextlib

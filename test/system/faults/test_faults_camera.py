@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """What goes wrong with the camera: whoever keeps the last answer never takes it for today's."""
 
 import time

@@ -1,3 +1,6 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
 """A real GPU whose memory somebody else takes: the node goes on with the CPU, and says so."""
 
 import time
