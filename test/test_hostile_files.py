@@ -18,6 +18,7 @@ import pytest
 
 from emotion_perception import limited_files
 from emotion_perception.faces.model_files import ModelError, verify_files
+from emotion_perception.image.still import read_still
 from emotion_perception.limited_arrays import read_array, read_arrays
 from emotion_perception.limited_files import parse_json, read_bytes, read_json
 from emotion_perception.training.faces import DataError
@@ -27,11 +28,17 @@ ALLOWED_MB = 700
 """That reading may take: twice what a bag may unpack at once, and libraries."""
 
 CHILD = """
-import resource, sys
+import sys
 from pathlib import Path
+
+def most():
+    # Not ru_maxrss, which a process inherits of the one that started it.
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
 path = Path(sys.argv[1])
 {imports}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most()
 try:
     {work}
     print("READ")
@@ -39,7 +46,7 @@ except ({errors}) as error:
     said = str(error)
     assert "\\n" not in said, said
     print(said)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((most() - before) / 1024)
 """
 
 
@@ -249,6 +256,29 @@ def test_image_that_unpacks_to_gigabytes(tmp_path, suffix):
     assert f"bomb.{suffix}: not a readable" in said
 
 
+# More pixels than we take, and few enough for Pillow, which has a limit of its own.
+JUST_ABOVE = {"png": png(8200), "gif": gif(4000)}
+
+
+@pytest.mark.parametrize("suffix", JUST_ABOVE)
+def test_image_just_above_our_own_limit(tmp_path, suffix):
+    path = tmp_path / f"large.{suffix}"
+    path.write_bytes(JUST_ABOVE[suffix])
+    said = refused(
+        path, "from emotion_perception.image.source import SourceError, open_source",
+        "list(open_source(str(path)))", "SourceError",
+    )  # fmt: skip
+    assert f"large.{suffix}: not a readable" in said
+    assert "pixels, expected at most " in said
+
+
+def test_image_of_a_data_set_just_above_our_own_limit(tmp_path):
+    (tmp_path / "large.png").write_bytes(JUST_ABOVE["png"])
+    assert read_still(tmp_path / "large.png") is None
+    (tmp_path / "large.png").write_bytes(png(8000))
+    assert read_still(tmp_path / "large.png").shape == (8000, 8000, 3)
+
+
 def test_image_of_a_data_set_that_is_too_large_is_left_out(tmp_path):
     (tmp_path / "bomb.png").write_bytes(IMAGES["png"])
     said = refused(
@@ -262,8 +292,8 @@ def test_image_of_a_data_set_that_is_too_large_is_left_out(tmp_path):
 # Videos
 
 
-def huge_video(path, headers):
-    """A motion JPEG of which every frame says that it has 60000x60000 pixels."""
+def huge_video(path, headers, side=60_000):
+    """A motion JPEG of which every frame says that it has side x side pixels."""
     import cv2
 
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
@@ -274,13 +304,13 @@ def huge_video(path, headers):
     data = bytearray(path.read_bytes())
     at = data.find(b"\xff\xc0")
     while at >= 0:
-        data[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
+        data[at + 5 : at + 9] = struct.pack(">HH", side, side)
         at = data.find(b"\xff\xc0", at + 9)
     if headers:
         for name, offset in ((b"avih", 40), (b"strf", 12)):
             place = data.index(name) + offset
             assert struct.unpack("<ii", data[place : place + 8]) == (64, 64)
-            data[place : place + 8] = struct.pack("<ii", 60_000, 60_000)
+            data[place : place + 8] = struct.pack("<ii", side, side)
     path.write_bytes(data)
     return path
 
@@ -298,6 +328,20 @@ def test_video_of_60000_by_60000_pixels(tmp_path, reader, headers):
     given = "path" if reader == "av" else "str(path)"
     said = refused(path, imports, f"list(open_it({given}))", "SourceError")
     assert "huge.avi: " in said
+
+
+@pytest.mark.parametrize("reader", ["av", "opencv"])
+def test_video_just_above_our_own_limit(tmp_path, reader):
+    path = huge_video(tmp_path / "large.avi", headers=True, side=8200)
+    if reader == "av":
+        pytest.importorskip("av")
+        imports = "from emotion_perception.image.video import open_video as open_it"
+    else:
+        imports = "from emotion_perception.image.source import open_source as open_it"
+    imports += "\nfrom emotion_perception.image.source import SourceError"
+    given = "path" if reader == "av" else "str(path)"
+    said = refused(path, imports, f"list(open_it({given}))", "SourceError")
+    assert "large.avi: 8200x8200 pixels, expected at most " in said
 
 
 # Bags

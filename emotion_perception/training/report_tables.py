@@ -109,7 +109,7 @@ def to_csv(table: Table) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     head, rows = table
-    writer.writerows([head, *([_cell(value) for value in row] for row in rows)])
+    writer.writerows([_cell(value) for value in row] for row in [head, *rows])
     return file.getvalue()
 
 

@@ -5,6 +5,7 @@
 
 import csv
 import http.server
+import io
 import threading
 
 import numpy as np
@@ -92,6 +93,8 @@ def check(browser, outside, expected):
     """Assert that the page on show did nothing but what it is for."""
     assert browser.run("return window.owned ?? null") is None
     assert browser.run("return document.querySelectorAll('iframe,base,object,embed').length") == 0
+    scripts = '[href^="javascript:" i],[src^="javascript:" i],[action^="javascript:" i]'
+    assert browser.run(f"return document.querySelectorAll('{scripts}').length") == 0
     assert browser.log("browser") == []  # also no script that only the policy has kept back
     asked = [url for url in browser.requests() if not url.startswith(("data:", expected))]
     assert asked == []
@@ -197,14 +200,27 @@ def test_report_of_an_evaluation(browser, outside, everything, tmp_path):
         rng.integers(0, 256, (count, 48, 48), np.uint8), labels, files=cycled, persons=cycled,
         recordings=cycled, groups={name[:60]: cycled for name in names[:4]},
     )  # fmt: skip
-    models = [Judged(everything, everything, 0.5, p), Judged(names[0], names[1], 0.5, p)]
+    formula = hostile(outside.url)["formula"]
+    models = [Judged(everything, everything, 0.5, p), Judged(formula, names[1], 0.5, p)]
     write_report(tmp_path / "r", faces, models, title=everything, data=everything, with_images=True)
     open_file(browser, tmp_path / "r" / "index.html")
     check(browser, outside, "file:")
     assert browser.run("return document.querySelectorAll('script,[onerror],[onload]').length") == 0
     for table in (tmp_path / "r").glob("*.csv"):
-        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-            assert not line.startswith(("=", "@", "+")), table
+        text = table.read_bytes().decode("utf-8", "replace").replace("\0", "")  # for Python 3.10
+        for row in csv.reader(io.StringIO(text, newline="")):
+            for cell in row:
+                assert not cell.startswith(("=", "@", "+", "-", "\t", "\r")) or is_number(cell)
+    with (tmp_path / "r" / "summary.csv").open(newline="", encoding="utf-8") as file:
+        assert f"'{formula}" in next(csv.reader(file))
+
+
+def is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def test_names_in_csv_files_are_no_formulas_and_come_back(tmp_path):
