@@ -145,6 +145,11 @@ class Camera:
         if self._first_at is None:
             self._first_at = self._image_at
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the last answer was taken back and none has come since."""
+        return self._silent_since is not None
+
     def tell(self, told: UserReaction, arrived: float, still: Callable[[], bool]) -> bool:
         """Publish what a frame says, unless the caller is no longer wanted.
 
@@ -152,6 +157,9 @@ class Camera:
             told: about the partner.
             arrived: when the frame came, on the steady clock: its answer is as old as it is.
             still: whether the caller may speak; asked when nobody else can.
+
+        Returns:
+            Whether it was published.
         """
         with self._telling:
             if not still():
@@ -184,7 +192,10 @@ class Camera:
         return self.say_not_looked(model_id, patient_id)
 
     def say_not_looked(self, model_id: str, patient_id: str) -> bool:
-        """Take back the last answer; returns whether this is news."""
+        """Take back the last answer; returns whether this is news.
+
+        While a worker that hangs holds the lock nothing is published: the next tick tries again.
+        """
         # A worker that hangs while it publishes has the lock.
         if not self._telling.acquire(timeout=0.05):
             return False

@@ -20,21 +20,22 @@ _RECENT_S: Final = 60.0
 
 
 def diagnostics(
-    name: str, state: str, snapshot: Snapshot, *, silent: bool, device: str,
+    name: str, state: str, snapshot: Snapshot, *, silent: bool, overdue: bool, device: str,
     serving: Serving | None, camera: str = "", trouble: str = "",
     hide: Callable[[str], str] = str,
 ) -> DiagnosticStatus:  # fmt: skip
     """Describe the node, or what it does for one of several cameras.
 
-    ERROR: active, but no images come, or nobody can look at them. WARN: images come, but in the
-    last minute one could not be used, or the worker was made anew. OK: everything else, an
-    inactive node included.
+    ERROR: active, but no images come, or the last answer was taken back and none has come since.
+    WARN: something is wrong with the worker or its device, or, while active, something failed or
+    was refused in the last minute. OK: everything else.
 
     Args:
         name: fully qualified name of the node.
         state: lifecycle state.
         snapshot: its counters.
-        silent: whether images are overdue.
+        silent: whether images are overdue by `image_timeout`.
+        overdue: whether user_reaction says NOT_LOOKED though the node is to look.
         device: that is used, if anything is loaded.
         serving: who is served by which model, if anything is loaded.
         camera: name of the camera, empty for the only one.
@@ -44,11 +45,10 @@ def diagnostics(
     level, text = DiagnosticStatus.OK, state
     if silent:
         level, text = DiagnosticStatus.ERROR, "no images"
-    elif state == "active" and (snapshot.bad or snapshot.failed) and snapshot.rate_out == 0:
-        level, text = DiagnosticStatus.ERROR, "no image can be used"
+    elif overdue:
+        level, text = DiagnosticStatus.ERROR, trouble or _why_overdue(snapshot)
     elif trouble:
-        late = state == "active" and snapshot.answer_age > _LATE_S
-        level, text = DiagnosticStatus.ERROR if late else DiagnosticStatus.WARN, trouble
+        level, text = DiagnosticStatus.WARN, trouble
     elif state == "active" and snapshot.error_age < _RECENT_S:
         level, text = DiagnosticStatus.WARN, snapshot.last_error
     values = {
@@ -82,6 +82,16 @@ def diagnostics(
         hardware_id=device,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
+
+
+def _why_overdue(snapshot: Snapshot) -> str:
+    if snapshot.image_age > _LATE_S:
+        return "images are overdue"
+    if snapshot.error_age < _LATE_S:
+        return f"no image can be used: {snapshot.last_error}"
+    if snapshot.stale and snapshot.answer_age > _LATE_S:
+        return "no image can be used: they are older than max_frame_age"
+    return "answers are overdue"
 
 
 def resident_megabytes() -> float:

@@ -112,6 +112,7 @@ class Judge:
         Raises:
             ModelError: a model is missing, damaged or does not fit.
             ValueError: an option is out of range.
+            RuntimeError, OSError, ImportError: the CPU cannot run the networks either.
         """
         self._wanted_device = device
         self._load_trouble = self._device_trouble = ""

@@ -407,9 +407,10 @@ class ReactionNode(LifecycleNode):
             self._guard.pause()
 
     def _on_trouble(self, line: str) -> None:
-        self._statistics.count("restarted", line)
+        self._statistics.note_error(line)
 
     def _on_made(self, loaded: Loaded) -> None:
+        self._statistics.count("restarted")
         if loaded.options != self._live_options():  # changed while it was made
             self._detector_outdated.set()
             self._scene_outdated.set()
@@ -430,6 +431,7 @@ class ReactionNode(LifecycleNode):
             message.status.append(
                 diagnostics(
                     self.get_fully_qualified_name(), state, snapshot, silent=silent,
+                    overdue=looking and camera.is_overdue,
                     device=loaded.pipeline.device if loaded else "",
                     serving=loaded.serving if loaded else None, camera=camera.name,
                     trouble=self._judge.trouble, hide=self._pseudonyms.hide,
@@ -445,7 +447,9 @@ class ReactionNode(LifecycleNode):
             return  # given up for hung
         pipeline, serving = loaded.pipeline, loaded.serving
         pipeline.model = serving.model
-        pipeline.enrolled = serving.enrolled
+        # Nobody's face is compared with the patient's unless that is asked for now.
+        recognise = self._parameter("partner") == "enrolled"
+        pipeline.enrolled = serving.enrolled if recognise else None
         if self._scene_outdated.is_set():
             self._scene_outdated.clear()
             pipeline.configure(self._scene_options())

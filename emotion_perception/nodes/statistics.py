@@ -30,7 +30,7 @@ class Snapshot:
         bad: images that could not be decoded.
         failed: images on which the pipeline raised an error.
         not_looked: times that the node told that it had nothing new to tell.
-        restarted: times that a worker hung, or its device failed.
+        restarted: times that the worker and its networks were made anew.
         refused: parameters and models that were refused since the start.
         rate_in: images received a second.
         rate_out: answers a second.
@@ -88,8 +88,13 @@ class Statistics:
         """Count one more of what `Snapshot` has; a line about it is kept as the last error."""
         with self._lock:
             self._counts[what] = self._counts.get(what, 0) + 1
-            if error:
-                self._last_error, self._last_error_at = error, time.monotonic()
+        if error:
+            self.note_error(error)
+
+    def note_error(self, line: str) -> None:
+        """Keep a line as the last error."""
+        with self._lock:
+            self._last_error, self._last_error_at = line, time.monotonic()
 
     def image_received(self) -> None:
         """Note that an image came."""

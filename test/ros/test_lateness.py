@@ -13,7 +13,10 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.msg", reason="the package is not built")
 pytest.importorskip("matplotlib")
 
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.duration import Duration as RosDuration
 from robot import Robot, makes, shown_frames, wait
+from std_srvs.srv import SetBool
 
 from emotion_perception.msg import UserReaction
 from emotion_perception.nodes import judge, statistics
@@ -95,3 +98,60 @@ def test_a_burst_is_not_the_pace(monkeypatch, of):
         monkeypatch.setattr(statistics, "time", clock)
         note()
     assert pace() == pytest.approx(1.0)
+
+
+def test_what_a_hung_worker_saw_is_not_told_when_it_comes_back(robot, monkeypatch):
+    robot = robot(hang_timeout=0.5).start()
+    pipeline = robot.node._judge.loaded.pipeline
+    run, go, held = pipeline.run_many, threading.Event(), []
+
+    def hang(shots):
+        held.append(shots[0].stamp)
+        assert go.wait(30.0)
+        return run(shots)
+
+    monkeypatch.setattr(pipeline, "run_many", hang)
+    assert wait(lambda: robot.node._judge.loaded.pipeline is not pipeline, 20.0)
+    (old,) = robot.node._judge._abandoned
+    before = len(robot.reactions)
+    go.set()
+    assert wait(lambda: old.has_ended and len(robot.reactions) > before + 3)
+    assert len(held) == 1
+    assert all(abs(seconds_of(message) - held[0]) > 1e-4 for message in robot.reactions)
+
+
+def level(robot):
+    return robot.statuses[-1].level if robot.statuses else None
+
+
+def test_diagnostics_say_error_while_no_answer_comes(robot, monkeypatch):
+    robot = robot(hang_timeout=0.0).start()
+    assert wait(lambda: level(robot) == DiagnosticStatus.OK)
+    pipeline = robot.node._judge.loaded.pipeline
+    run, go = pipeline.run_many, threading.Event()
+
+    def hang(shots):
+        assert go.wait(60.0)
+        return run(shots)
+
+    monkeypatch.setattr(pipeline, "run_many", hang)
+    assert wait(lambda: level(robot) == DiagnosticStatus.ERROR)
+    assert robot.statuses[-1].message == "answers are overdue"
+    monkeypatch.setattr(pipeline, "run_many", run)
+    go.set()
+    assert wait(lambda: level(robot) == DiagnosticStatus.OK)
+
+
+def test_diagnostics_say_why_old_images_are_not_judged(robot):
+    robot = robot(max_frame_age=5.0).start()
+    now = robot.other.get_clock().now
+    robot.stamp = lambda: (now() - RosDuration(seconds=60.0)).to_msg()
+    assert wait(lambda: robot.statuses and "max_frame_age" in robot.statuses[-1].message)
+    assert level(robot) == DiagnosticStatus.ERROR
+    robot.stamp = None
+    assert wait(lambda: level(robot) == DiagnosticStatus.OK)
+    # Who is told not to look is not late.
+    assert robot.call(robot.enable, SetBool.Request(data=False)).success
+    count = len(robot.statuses)
+    assert wait(lambda: len(robot.statuses) > count + 2)
+    assert level(robot) == DiagnosticStatus.OK

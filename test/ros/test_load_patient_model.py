@@ -223,6 +223,30 @@ def test_only_the_enrolled_patient_is_the_partner(robot, frames, tmp_path):
     assert newest(r).patient_id == "P-1"
 
 
+def test_nobody_is_recognised_unless_that_is_asked_for(robot, frames, tmp_path, monkeypatch):
+    key_file = enrol(tmp_path / "patients", "P-1", frames["smile"])
+    from emotion_perception.faces.identity import FaceIdentity
+
+    embedded = []
+    embed = FaceIdentity.embed
+    monkeypatch.setattr(
+        FaceIdentity, "embed", lambda self, crops: embedded.append(1) or embed(self, crops)
+    )
+    r = robot(("patient_id", "P-1"), ("enrolment_key_file", str(key_file)))
+    seen = len(r.reactions)
+    assert wait(lambda: len(r.reactions) > seen + 15)
+    assert newest(r).face_id
+    assert embedded == []
+    assert r.node.set_parameters([Parameter("partner", value="enrolled")])[0].successful
+    assert wait(lambda: embedded)
+    assert r.node.set_parameters([Parameter("partner", value="largest")])[0].successful
+    time.sleep(0.3)  # the frame at hand
+    count = len(embedded)
+    seen = len(r.reactions)
+    assert wait(lambda: len(r.reactions) > seen + 15)  # more than once a second
+    assert len(embedded) == count
+
+
 def test_enrolled_without_an_enrolment_is_refused(robot):
     r = robot(("patient_id", "P-1"))
     refused = r.node.set_parameters([Parameter("partner", value="enrolled")])[0]

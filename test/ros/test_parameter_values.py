@@ -4,7 +4,9 @@
 """Any value for any parameter of the real node: it is taken, or refused in a line that says why."""
 
 import math
+import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
@@ -15,7 +17,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.time import Time
+from std_msgs.msg import Header
+from waiting import wait
 
+from emotion_perception.nodes.messages import bgr_image
 from emotion_perception.nodes.parameters import PARAMETERS, Change
 from emotion_perception.nodes.reaction_node import ReactionNode
 
@@ -32,15 +38,30 @@ VALUES = st.one_of(
 SPECS = {spec.name: spec for spec in PARAMETERS}
 
 
-@pytest.fixture(params=["unconfigured", "inactive"])
+@pytest.fixture(params=["unconfigured", "inactive", "active"])
 def node(domain_id, request, tmp_path):
     rclpy.init(domain_id=domain_id)
     made = ReactionNode(parameter_overrides=[Parameter("patients", value=str(tmp_path))])
-    if request.param == "inactive":
+    if request.param != "unconfigured":
         assert made.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    if request.param == "active":
+        assert made.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    made.images = request.param == "active"
     yield made
     made.destroy_node()
     rclpy.shutdown()
+
+
+def image():
+    stamp = Time(nanoseconds=time.time_ns()).to_msg()
+    return bgr_image(Header(stamp=stamp, frame_id="c"), np.zeros((60, 80, 3), np.uint8))
+
+
+def alike(one, other):
+    """Whether two values are the same; lists of ROS are arrays or tuples."""
+    if hasattr(one, "__len__") and not isinstance(one, str):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return math.isclose(one, other) if isinstance(one, float) else one == other
 
 
 def test_any_value_of_any_parameter(node, monkeypatch, tmp_path):
@@ -65,6 +86,12 @@ def test_any_value_of_any_parameter(node, monkeypatch, tmp_path):
         if result.successful:
             assert SPECS[name].problem(after) is None
             assert SPECS[name].change is not Change.START
+            assert alike(after, parameter.value)
+            if node.images:
+                node._on_image(node._cameras[0], image())
+            # What is done with it now and then.
+            node._on_tick()
+            node._on_timer()
         else:
             assert result.reason
             assert "\n" not in result.reason
@@ -72,6 +99,13 @@ def test_any_value_of_any_parameter(node, monkeypatch, tmp_path):
 
     told()
     # It is still a whole node.
-    assert {spec.name: node.has_parameter(spec.name) for spec in PARAMETERS} == dict.fromkeys(
-        SPECS, True
-    )
+    usual = [Parameter(s.name, value=s.default) for s in PARAMETERS if s.change is Change.LIVE]
+    assert all(answer.successful for answer in node.set_parameters(usual))
+    if node._state == "inactive":
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    if node._state == "active":
+        statistics = node._cameras[0].statistics
+        failed, judged = statistics.snapshot().failed, statistics.snapshot().judged
+        node._on_image(node._cameras[0], image())
+        assert wait(lambda: statistics.snapshot().judged > judged, 20.0)
+        assert statistics.snapshot().failed == failed == 0
