@@ -82,8 +82,8 @@ BOXES = {
         180,
         66,
         "executor",
-        "diagnostics 1 Hz",
-        "parameters, ~/enable|nodes/diagnostics",
+        "watchdog, diagnostics",
+        "NOT_LOOKED when late; a new|worker; nodes/judge",
     ),
     "load": (
         30,
