@@ -83,7 +83,7 @@ BOXES = {
         66,
         "executor",
         "watchdog, diagnostics",
-        "NOT_LOOKED when late; a new|worker; nodes/judge",
+        "NOT_LOOKED when late;|a new worker; nodes/judge",
     ),
     "load": (
         30,
