@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -169,6 +170,11 @@ def concatenate(sets: Sequence[FaceSet]) -> FaceSet:
             for name in sorted(names)
         },
     )
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Return what to sort names by, so that ``frame10`` comes after ``frame9``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _names(values: Sequence[str] | None, count: int) -> NDArray[np.str_]:

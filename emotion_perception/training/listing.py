@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,10 +199,10 @@ def subfolder(directory: Path, *names: str) -> Path | None:
     return next((here[name.lower()] for name in names if name.lower() in here), None)
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """Return the folders train/, validation/ (or valid/, val/) and test/ that are there."""
+def split_folders(root: Path, fits: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return the folders train/, validation/ (or valid/, val/) and test/ that are there and fit."""
     found = {split: subfolder(root, *names) for split, names in _SPLIT_NAMES.items()}
-    return {split: path for split, path in found.items() if path is not None}
+    return {split: path for split, path in found.items() if path is not None and fits(path)}
 
 
 def warn_of(items: Iterable[object], what: str) -> None:

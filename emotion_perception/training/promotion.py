@@ -10,7 +10,6 @@ figure.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from emotion_perception.faces.model_files import ModelError
 from emotion_perception.limited_arrays import read_arrays
-from emotion_perception.training.faces import FaceSet
+from emotion_perception.training.faces import FaceSet, natural_key
 from emotion_perception.training.intervals import (
     DRAWS,
     bootstrap,
@@ -241,7 +240,7 @@ def clusters_of_frames(faces: FaceSet) -> NDArray[np.int64]:
     names = recording_names(faces)
     known, recording = np.unique(names, return_inverse=True)
     whole = len(known) - ("" in known.tolist()) >= 2 * MIN_CLUSTERS
-    order = sorted(range(len(faces)), key=lambda index: _natural(str(faces.files[index])))
+    order = sorted(range(len(faces)), key=lambda index: natural_key(str(faces.files[index])))
     seen: dict[int, int] = {}
     keys = np.empty((len(faces), 2), np.int64)
     for index in order:
@@ -317,8 +316,3 @@ def _macro_recall(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> flo
     columns = confusion_columns(labels, logits.argmax(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(macro_recall_of(columns.sum(axis=0, keepdims=True))[0])
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which ``frame10`` comes after ``frame9``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -22,12 +22,12 @@ LAYOUT = "folders named by emotion (angry/, happy/, neutral/, ...), or these und
 
 def is_emotion_folders(root: Path) -> bool:
     """Whether a folder, or its train/ or test/, holds folders named by emotion."""
-    return _classed(root) or bool(emotion_split_folders(root))
+    return _classed(root) or bool(split_folders(root, _classed))
 
 
 def emotion_splits(root: Path) -> tuple[str, ...]:
     """Return the splits of a set: the folders that are there, or all of it."""
-    return tuple(emotion_split_folders(root)) or ("all", "train")
+    return tuple(split_folders(root, _classed)) or ("all", "train")
 
 
 def emotion_entries(root: Path, split: str) -> list[Entry]:
@@ -36,7 +36,7 @@ def emotion_entries(root: Path, split: str) -> list[Entry]:
     Raises:
         DataError: if there are none, or the split is not there.
     """
-    folders = emotion_split_folders(root)
+    folders = split_folders(root, _classed)
     if folders and split not in folders:
         raise DataError(f"{root}: no folder {split}/; there are {', '.join(folders)}")
     at = folders[split] if folders else root
@@ -51,11 +51,6 @@ def emotion_entries(root: Path, split: str) -> list[Entry]:
         entries += [emotion_entry(path, emotion) for path in image_files(folder)]
     warn_of(odd, f"{at}: folders that are not named by an emotion were passed over")
     return entries
-
-
-def emotion_split_folders(root: Path) -> dict[str, Path]:
-    """Return the train/, validation/ and test/ folders that hold emotion folders."""
-    return {split: path for split, path in split_folders(root).items() if _classed(path)}
 
 
 def _classed(root: Path) -> bool:

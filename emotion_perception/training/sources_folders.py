@@ -39,7 +39,8 @@ def is_imfdb(root: Path) -> bool:
 
 def is_folders(root: Path) -> bool:
     """Whether a folder holds class folders, fold folders of them, or a labels.csv of valence."""
-    return _columns(root) >= {"file", "valence"} or bool(_split_folders(root)) or _classed(root)
+    listed = _columns(root) >= {"file", "valence"}
+    return listed or bool(split_folders(root, _classed)) or _classed(root)
 
 
 def imfdb_splits(root: Path) -> tuple[str, ...]:
@@ -49,7 +50,7 @@ def imfdb_splits(root: Path) -> tuple[str, ...]:
 
 def folder_splits(root: Path) -> tuple[str, ...]:
     """Return the splits of a set: the fold folders that are there, or all of it."""
-    found = () if _columns(root) else tuple(_split_folders(root))
+    found = () if _columns(root) else tuple(split_folders(root, _classed))
     return found or ("all", "train")
 
 
@@ -60,7 +61,7 @@ def fold_folders(root: Path) -> list[Path]:
     return [
         path
         for path in sorted(root.iterdir())
-        if path.is_dir() and {"train", "test"} <= set(_split_folders(path))
+        if path.is_dir() and {"train", "test"} <= set(split_folders(path, _classed))
     ]
 
 
@@ -75,7 +76,7 @@ def folder_entries(root: Path, split: str) -> list[Entry]:
     """
     if _columns(root):
         return table_entries(root)
-    folders = _split_folders(root)
+    folders = split_folders(root, _classed)
     if folders:
         if split not in folders:
             raise DataError(f"{root}: no folder {split}/; there are {', '.join(folders)}")
@@ -101,7 +102,7 @@ def table_entries(root: Path) -> list[Entry]:
     table = root / "labels.csv"
     images = root / "images" if (root / "images").is_dir() else root
     # Whoever corrects labels may move an image to the folder of another class, or add one.
-    moved = {} if _split_folders(root) else _by_name(root)
+    moved = {} if split_folders(root, _classed) else _by_name(root)
     entries, odd = [], set()
     for where, row in read_rows(table, ("file", "valence")):
         path, valence = inside(images, row["file"], where), valence_of(row["valence"], where)
@@ -153,11 +154,6 @@ def _class_entries(root: Path) -> list[Entry]:
 
 def _classed(root: Path) -> bool:
     return any(subfolder(root, name) is not None for name in CLASSES)
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Return the fold folders of a set that hold class folders, by the name of the split."""
-    return {split: path for split, path in split_folders(root).items() if _classed(path)}
 
 
 def _columns(root: Path) -> set[str]:

@@ -10,7 +10,6 @@ good, so a recording, and where it can be a person, stays on one side.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_perception.image.preprocess import FacePreprocessing
-from emotion_perception.training.faces import DataError, FaceSet, concatenate
+from emotion_perception.training.faces import DataError, FaceSet, concatenate, natural_key
 from emotion_perception.training.intervals import recording_names
 from emotion_perception.training.sources import Source, load_source
 from emotion_perception.training.sources_folders import fold_folders, folder_splits
@@ -132,7 +131,7 @@ def blocks(faces: FaceSet, folds: int, *, gap: int = 10) -> list[Fold]:
     place = np.full(len(faces), -1)
     for name in np.unique(recordings):
         here = np.flatnonzero(recordings == name)
-        ordered = np.array(sorted(here.tolist(), key=lambda i: _natural(str(faces.files[i]))))
+        ordered = np.array(sorted(here.tolist(), key=lambda i: natural_key(str(faces.files[i]))))
         position[ordered] = np.arange(len(ordered))
         for label in range(len(CLASSES)):
             of_class = ordered[faces.labels[ordered] == label]
@@ -291,11 +290,6 @@ def _units(faces: FaceSet, by: str) -> NDArray[np.str_]:
         logger.warning("no %s is known: each image is taken to stand alone", by)
     alone = np.array([f"\0{index:09d}" for index in range(len(faces))], np.str_)
     return np.where(names == "", alone, names)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which ``frame10`` comes after ``frame9``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _listed(names: Sequence[str]) -> str:
