@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from emotion_perception.image.bag_limits import check_bag, limit_rosbags
 from emotion_perception.image.decode import ImageError, decode_compressed, decode_image
-from emotion_perception.image.source import Frame, FrameSource, SourceError, Unreadable
+from emotion_perception.image.source import (
+    TIMES_JUMP,
+    Frame,
+    FrameSource,
+    SourceError,
+    Unreadable,
+    line_of,
+)
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
 BAD_IMAGES_SHOWN = 3
 
-_JUMPED: Final = "its time stamps jump back"
 _JUMP_NS: Final = 10**9  # by which a stamp may be early without a word
 _LEAST_NS: Final = 10**6
 
@@ -81,7 +87,7 @@ def open_bag(
         known = get_typestore(Stores.ROS2_JAZZY)
         reader = stack.enter_context(AnyReader([path], default_typestore=known))
     except Exception as error:  # damaged files raise errors of SQLite, YAML, struct and others
-        raise SourceError(f"{path}: not a readable bag, {_line(error)}") from None
+        raise SourceError(f"{path}: not a readable bag, {line_of(error)}") from None
     try:
         topics = {
             connection.topic: connection.msgtype
@@ -141,14 +147,14 @@ def _frames(
         except StopIteration:
             break
         except Exception as error:
-            raise SourceError(f"{source.name}: truncated or corrupt, {_line(error)}") from None
+            raise SourceError(f"{source.name}: truncated or corrupt, {line_of(error)}") from None
         index += 1
         if index % every:
             continue
         stamp = _stamp(raw)
         nanoseconds = clock.read(stamp, recorded)
-        if clock.jumped and _JUMPED not in source.notes:
-            source.notes.append(_JUMPED)
+        if clock.jumped and TIMES_JUMP not in source.notes:
+            source.notes.append(TIMES_JUMP)
         if after is not None and index <= after.index:
             if index == after.index:
                 clock.zero = nanoseconds - round(after.time * 1e9)
@@ -158,7 +164,7 @@ def _frames(
             image = _DECODERS[connection.msgtype](message)
         except Exception as error:  # deserialize raises whatever a damaged message leads to
             bad += 1
-            what = str(error) if isinstance(error, ImageError) else _line(error)
+            what = str(error) if isinstance(error, ImageError) else line_of(error)
             if bad <= BAD_IMAGES_SHOWN:
                 _log.warning("%s: image %d left out: %s", source.name, index, what)
             seconds = 0.0 if clock.zero is None else (nanoseconds - clock.zero) / 1e9
@@ -220,7 +226,3 @@ def note_unreadable(parts: list[Unreadable], seconds: float, why: str) -> None:
 def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
     yield first
     yield from rest
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

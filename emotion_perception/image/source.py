@@ -388,7 +388,7 @@ def _open_gif(path: Path) -> FrameSource:
         gif.seek(0)
         gif.load()
     except Exception as error:  # Pillow raises almost anything on damaged files
-        raise SourceError(f"{path}: not a readable GIF, {_line(error)}") from None
+        raise SourceError(f"{path}: not a readable GIF, {line_of(error)}") from None
     return FrameSource(
         name=str(path),
         size=size,
@@ -407,7 +407,8 @@ def _gif_frames(gif: Image.Image, count: int, name: str) -> Iterator[Frame]:
             image = _to_bgr(gif)
         except Exception as error:
             raise SourceError(
-                f"{name}: truncated or corrupt, {index} of {count} frames readable, {_line(error)}"
+                f"{name}: truncated or corrupt, {index} of {count} frames readable,"
+                f" {line_of(error)}"
             ) from None
         yield Frame(index, seconds, image)
         seconds += _gif_delay(gif)
@@ -486,7 +487,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
             image.load()
             return _to_bgr(ImageOps.exif_transpose(image) or image)
     except Exception as error:  # Pillow raises almost anything on damaged files
-        raise SourceError(f"{path}: not a readable image, {_line(error)}") from None
+        raise SourceError(f"{path}: not a readable image, {line_of(error)}") from None
 
 
 def _check_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
@@ -517,7 +518,8 @@ def is_text(head: bytes) -> bool:
     return True
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """Return what an error says in one line; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

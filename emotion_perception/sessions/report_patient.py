@@ -22,7 +22,6 @@ from emotion_perception.sessions.report_page import (
     Terms,
 )
 from emotion_perception.sessions.report_patient_wording import (
-    capital,
     difference,
     difference_between,
     in_short,
@@ -45,6 +44,7 @@ from emotion_perception.sessions.report_wording import (
     CAUSE_NAMES,
     and_list,
     between,
+    capital,
     duration,
     percent,
     signed,

@@ -13,6 +13,7 @@ from emotion_perception.sessions.report_data import LEAST_S
 from emotion_perception.sessions.report_trend import LEAST_EACH, Change, Entry
 from emotion_perception.sessions.report_wording import (
     and_list,
+    capital,
     duration,
     percent,
     signed,
@@ -159,8 +160,3 @@ def difference_between(change: Change) -> str:
 def sessions_word(count: int) -> str:
     """Return ``1 session`` or ``4 sessions``."""
     return "1 session" if count == 1 else f"{count} sessions"
-
-
-def capital(text: str) -> str:
-    """Return a text with a capital."""
-    return text[:1].upper() + text[1:]

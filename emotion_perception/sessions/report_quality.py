@@ -12,6 +12,7 @@ from emotion_perception.sessions.report_page import Section, Table
 from emotion_perception.sessions.report_wording import (
     CAUSE_NAMES,
     between,
+    capital,
     clock,
     duration,
     percent,
@@ -22,7 +23,7 @@ def quality(summary: Summary) -> Section:
     """Say what hindered the judging, and what could not be read."""
     info = summary.session.info
     rows: list[list[str]] = [
-        [_capital(CAUSE_NAMES[name]), percent(found.value, 1), duration(found.seconds)]
+        [capital(CAUSE_NAMES[name]), percent(found.value, 1), duration(found.seconds)]
         for name, found in summary.causes.items()
         if found.seconds > 0
     ]
@@ -92,7 +93,3 @@ def judged_by(summary: Summary) -> Section:
 
 def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

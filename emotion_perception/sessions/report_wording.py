@@ -102,6 +102,11 @@ def clock(seconds: float, *, tenths: bool = False) -> str:
     return f"{text}.{tenth}" if tenths else text
 
 
+def capital(text: str) -> str:
+    """Return a text with a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def and_list(words: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
