@@ -114,9 +114,9 @@ def measure(film: Film, threads: int, every: int, folder: Path) -> dict[str, Any
     Raises:
         ChildError: `predict` failed, or did not judge every frame.
     """
-    say(f"a recording of {film.seconds / 3600:.2f} h, {film.frames} frames")
+    machine.say(f"a recording of {film.seconds / 3600:.2f} h, {film.frames} frames")
     undisturbed = _judge(film, folder / "undisturbed", threads, every)
-    say(f"judged at {undisturbed['times_real_time']:.1f} times real time")
+    machine.say(f"judged at {undisturbed['times_real_time']:.1f} times real time")
     killed = _killed(film, folder / "killed", threads, every)
     names = [folder / place / f"{film.path.stem}.parquet" for place in ("undisturbed", "killed")]
     return {
@@ -150,12 +150,12 @@ def _killed(film: Film, output: Path, threads: int, every: int) -> dict[str, Any
         before = _wait_for_parts(running, output, half, _limit(film))
         running.kill()
         ended = _ended(running)
-    say(f"killed after {before} parts of {PART_FRAMES} frames")
+    machine.say(f"killed after {before} parts of {PART_FRAMES} frames")
     with _start(film, output, threads, every) as again, Memory(again.pid) as memory:
         _wait_for_parts(again, output, before + 1, _limit(film))
         went_on = time.monotonic() - again.started_at
         cost = again.finish(_limit(film))
-    say(f"the first part after it was on disk {went_on:.1f} s after the start")
+    machine.say(f"the first part after it was on disk {went_on:.1f} s after the start")
     return {
         "parts_before": before, "killed_after_s": round(ended, 2),
         "next_part_after_s": round(went_on, 2),
@@ -196,11 +196,6 @@ def _ended(running: Running) -> float:
     except ChildError:
         return time.monotonic() - running.started_at
     raise ChildError("predict had ended before it was killed: give more --hours")
-
-
-def say(line: str) -> None:
-    """Tell the person in front of the terminal."""
-    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

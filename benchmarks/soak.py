@@ -85,7 +85,7 @@ def _watch(node: Child, listener: Child, seconds: float, rate: float) -> dict[st
             "threads": len(list((process / "task").iterdir())),
         })  # fmt: skip
         if len(readings) % 6 == 0:
-            say(f"{now / 60 + 0.17:.0f} min: {readings[-1]['mb']:.1f} MB, "
+            machine.say(f"{now / 60 + 0.17:.0f} min: {readings[-1]['mb']:.1f} MB, "
                 f"{readings[-1]['files']} files, {len(messages)} messages")  # fmt: skip
     processor = reaction_node.processor_s(node.pid) - processor
     took = time.monotonic() - began
@@ -184,11 +184,6 @@ def _write_frames(path: Path, clip: Path | None, rate: float) -> dict[str, Any]:
 
 def _after(readings: Sequence[dict[str, float]], name: str, seconds: float) -> list[float]:
     return [reading[name] for reading in readings if reading["s"] >= seconds]
-
-
-def say(line: str) -> None:
-    """Tell the person in front of the terminal."""
-    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
