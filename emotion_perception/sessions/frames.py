@@ -73,7 +73,6 @@ class Frames:
 
     Attributes:
         size: width and height of the first frame, pixels.
-        seeks: how often the recording was opened so far.
 
     Raises:
         SourceError: it cannot be read; also raised by the methods, if it breaks.
@@ -90,7 +89,6 @@ class Frames:
         self._run: deque[Frame] = deque()  # one after another, without a gap
         self._first = self._ended = False
         self._blank = np.zeros((1, 1, 3), np.uint8)
-        self.seeks = 0
         try:
             first = self.at(0.0).image
         except BaseException:
@@ -205,7 +203,6 @@ class Frames:
             seek=self._may_seek,
         )
         self._first, self._ended = after is None, False
-        self.seeks += 1
 
     def _read_one(self) -> None:
         """Read a first frame, if there is one: behind the last frame there is none."""

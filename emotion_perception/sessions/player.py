@@ -109,7 +109,6 @@ class Player:
         self._end = end
         self._help = False
         self._drawn: tuple[object, ...] = ()
-        self._painted: NDArray[np.uint8] | None = None
         self._onsets = [event.onset for event in playback.events]
         self.clock = PlayClock(playback.length, clock)
         self.frame: Frame = playback.frames.at(start)

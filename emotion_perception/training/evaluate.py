@@ -126,12 +126,6 @@ class Evaluation:
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
-def evaluate_faces(pipeline: ReactionPipeline, faces: FaceSet) -> Evaluation:
-    """Score a pipeline's network on the faces whose label is a valence class."""
-    labelled = faces.labelled()
-    return evaluate_judged(judge(pipeline, labelled), labelled)
-
-
 def judge(pipeline: ReactionPipeline, faces: FaceSet, name: str = "") -> Judged:
     """Return what a pipeline's network says of every face of a set."""
     return Judged(

@@ -11,7 +11,7 @@ pytest.importorskip("lightning")
 
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.training.augment import Augmentation
-from emotion_perception.training.evaluate import evaluate_faces
+from emotion_perception.training.evaluate import evaluate_judged, judge
 from emotion_perception.training.fer import load_fer
 from emotion_perception.training.module import ValenceModule
 from emotion_perception.training.train import TrainingOptions, train
@@ -29,11 +29,15 @@ OPTIONS = TrainingOptions(
 )  # fmt: skip
 
 
+def evaluated(model, fer_dir):
+    labelled = load_fer(fer_dir, "test").labelled()
+    return evaluate_judged(judge(ReactionPipeline(model), labelled), labelled)
+
+
 def test_training_learns_and_writes_a_checkpoint(fer_dir, tmp_path):
     output = tmp_path / "model"
     train([f"fer-plus:{fer_dir}"], tmp_path / "runs", output, "9.9.9", OPTIONS)
-    pipeline = ReactionPipeline(output)
-    result = evaluate_faces(pipeline, load_fer(fer_dir, "test"))
+    result = evaluated(output, fer_dir)
     assert result.images == 15
     assert result.accuracy > 0.8  # drawn smiles are easy; chance is a third
     card = json.loads((output / "card.json").read_text())
@@ -161,7 +165,7 @@ def test_a_wider_network_can_be_gone_on_from(fer_dir, tmp_path):
     )  # fmt: skip
     card = json.loads((tmp_path / "m2" / "card.json").read_text())
     assert card["architecture"]["arguments"]["widths"] == [8, 16, 12]
-    result = evaluate_faces(ReactionPipeline(tmp_path / "m2"), load_fer(fer_dir, "test"))
+    result = evaluated(tmp_path / "m2", fer_dir)
     assert result.accuracy > 0.8
 
 
