@@ -44,7 +44,15 @@ _graph_lock = threading.RLock()
 
 
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy an array of any layout to a device without waiting for the device."""
+    """Copy an array to a device without waiting for the device.
+
+    Args:
+        array: of any shape, strides and dtype that torch has too.
+        device: torch device.
+
+    Returns:
+        A contiguous tensor of the same shape and dtype, which shares no memory with the array.
+    """
     dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
     # torch keeps pinned blocks for reuse, and gives none out whose copy is still under way.
     staging = torch.empty(array.shape, dtype=dtype, pin_memory=device.type == "cuda")
@@ -53,7 +61,11 @@ def upload(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def download(tensor: Tensor) -> NDArray[Any]:
-    """Wait for a tensor and return it; on a CPU it shares its memory."""
+    """Wait for a tensor and return it as an array of its shape and dtype.
+
+    Args:
+        tensor: of any shape; on a CPU the array shares its memory.
+    """
     if not tensor.is_cuda:
         return np.asarray(tensor.numpy())
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)

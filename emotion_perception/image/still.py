@@ -28,8 +28,8 @@ def read_still(path: Path, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] |
         flags: of cv2.imread.
 
     Returns:
-        The image, BGR by default; None if it cannot be read, or has more than MAX_PIXELS pixels: a
-        PNG of 100 kB may unpack to gigabytes.
+        The image, uint8: (H, W, 3) BGR by default, (H, W) with cv2.IMREAD_GRAYSCALE. None if it
+        cannot be read, or has more than MAX_PIXELS pixels: a PNG of 100 kB may unpack to gigabytes.
     """
     try:
         data = read_bytes(path, MOST_BYTES)
