@@ -35,6 +35,9 @@ GUIDING = ["emotion_perception", "rosbags", "PIL", "fuzz.planted"]
 
 _TELL_EVERY_S = 0.5
 
+MEMORY_EXIT = 71
+"""Exit status of a process that took more memory than it may; libFuzzer has the same."""
+
 
 class Watch:
     """Feeds a target, and keeps what was seen.
@@ -116,6 +119,12 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def peak_mb() -> float:
+    """Return the most memory that this process ever had, MB of 2**20 bytes as libFuzzer's."""
+    text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(text.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
+
+
 def has_atheris() -> bool:
     """Whether atheris is installed; there is none for Python 3.10."""
     return importlib.util.find_spec("atheris") is not None
@@ -158,6 +167,9 @@ def run_plain(
     end = time.monotonic() + (options.seconds or 1e9)
     for data in mutants(known, target.largest, options.seed):
         watch.feed(data)
+        if peak_mb() > target.memory_mb:
+            watch.tell()
+            sys.exit(MEMORY_EXIT)
         if watch.count >= options.inputs or time.monotonic() > end:
             break
     watch.tell()

@@ -39,6 +39,12 @@ def _silent(data: bytes, _: Path) -> None:
     raise ValueError("" if len(data) > 4 else "too short, expected 5 bytes")
 
 
+def _greedy(data: bytes, _: Path) -> None:
+    """Takes more memory than it may for all but the seed, for a moment."""
+    if data != _SEED:
+        len(b"x" * (640 << 20))
+
+
 def _sound(data: bytes, _: Path) -> None:
     """Has no fault."""
     if len(data) % 2:
@@ -50,9 +56,11 @@ def _seeds() -> Iterator[bytes]:
 
 
 TARGETS = tuple(
-    Target(name=name, read=read, allowed=(ValueError,), seeds=_seeds, largest=8)
+    Target(
+        name=name, read=read, allowed=(ValueError,), seeds=_seeds, largest=8, memory_mb=512
+    )
     for name, read in (
         ("planted-exception", _exception), ("planted-crash", _crash), ("planted-slow", _slow),
-        ("planted-silence", _silent), ("planted-nothing", _sound),
+        ("planted-silence", _silent), ("planted-memory", _greedy), ("planted-nothing", _sound),
     )
 )  # fmt: skip

@@ -31,7 +31,7 @@ from typing import Any
 
 from benchmarks.machine import Others, machine, source, tell, versions
 from fuzz import corpus
-from fuzz.child import has_atheris, memory_folder, prepare, warm_up
+from fuzz.child import MEMORY_EXIT, has_atheris, memory_folder, peak_mb, prepare, warm_up
 from fuzz.leak import ENVIRONMENT
 from fuzz.target import ROOT, SLOW_S, Finding, check, name_of
 from fuzz.targets import GROUPS, MODULES, PLANTED, load
@@ -43,7 +43,7 @@ _STUCK_S = 60.0
 _START_S = 300.0  # until the first input: all is imported first, maybe on a loaded machine
 _CHILD = "import runpy; runpy.run_module('fuzz.child', run_name='__main__', alter_sys=True)"
 _COVERED = re.compile(rb"#\d+\s+(INITED|\w+)\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
-_DIED = {70: "timeout", 71: "memory", 77: "crash"}
+_DIED = {70: "timeout", MEMORY_EXIT: "memory", 77: "crash"}
 
 
 def say(line: str) -> None:
@@ -372,7 +372,8 @@ def replay(file: Path, target: str) -> int:
         started = time.process_time()
         try:
             check(one, file.read_bytes(), Path(scratch))
-            result = "the contract holds"
+            held = peak_mb() <= one.memory_mb
+            result = "the contract holds" if held else f"memory: took {peak_mb():.0f} MB"
         except Finding as finding:
             result = str(finding)
             if finding.__cause__ is not None:

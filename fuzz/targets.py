@@ -38,7 +38,7 @@ MODULES: Final = {
 """Target to module of this package."""
 
 PLANTED: Final = tuple(
-    f"planted-{fault}" for fault in ("exception", "crash", "slow", "silence", "nothing")
+    f"planted-{fault}" for fault in ("exception", "crash", "slow", "silence", "memory", "nothing")
 )
 """Targets that try the runner itself."""
 

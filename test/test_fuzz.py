@@ -118,6 +118,7 @@ def run(tmp_path, *arguments):
         ("crash", 40, ("--plain",), "crash"),
         ("silence", 40, ("--plain",), "message"),
         ("slow", 2, ("--plain",), "timeout"),
+        ("memory", 2, ("--plain",), "memory"),
     ],
 )  # fmt: skip
 def test_planted_faults_are_found_and_can_be_replayed(tmp_path, fault, inputs, options, kind):

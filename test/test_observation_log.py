@@ -90,7 +90,8 @@ def append_many(path, name):
         append_line(path, line(50, action_id="old"))
 
 
-def test_what_is_appended_meanwhile_is_not_lost(tmp_path):
+def test_what_is_appended_meanwhile_is_not_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(observation_log, "WAIT_S", 60.0)  # this is not about who gives up
     log = tmp_path / "log"
     append_line(log, line(50, action_id="old"))
     workers = [

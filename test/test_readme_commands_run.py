@@ -19,6 +19,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from emotion_perception.image.demo_clip import demo_frames
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PERSON = "P-017"
+MOST_S = 300
+"""Seconds that a program may run."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ VARIANTS = {
     "display --source 0": "--no-window",
     "playback sessions/monday.mp4 --table tables/monday.parquet": "--clips moments.mp4",
 }
+VARIANTS_MAKE = {"--clips moments.mp4": "moments.mp4"}
 
 NEEDS_ROS2CLI = "ros2cli is not in the Python package index; what it starts is run below"
 SETS_UP = "sets up a machine or a workspace; the tests of the set-up and of the build do that"
@@ -138,6 +142,13 @@ NOT_RUN = {
 RUN_ELSEWHERE = ("make help",)
 PROGRAMS = ("emotion-perception", "make", "ros2", "colcon", "rosdep", "pip", "git", "python", "cd",
             "ROS_DISTRO=kilted", ".")  # fmt: skip
+
+
+def test_blocks_are_of_known_languages():
+    """Blocks of others would be looked at by nobody."""
+    fences = re.findall(r"^ *```+(.*)$", README, re.MULTILINE)
+    assert fences[1::2] == [""] * (len(fences) // 2)
+    assert set(fences[::2]) == {"", "python"}
 
 
 def blocks(language):
@@ -295,9 +306,13 @@ def running(line, scratch, environment):
         # A shell that starts the tests in the background lets all of this ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+    # Whoever reads what it prints waits for no longer.
+    watchdog = threading.Timer(MOST_S, child.kill)
+    watchdog.start()
     try:
         yield child
     finally:
+        watchdog.cancel()
         child.kill()
         child.communicate()
 
@@ -319,7 +334,7 @@ def run(line, step, scratch, environment):
         elif step.until:
             wait_until_open(child, scratch / step.until)
             child.send_signal(signal.SIGINT)
-        told += child.communicate(step.typed or None, timeout=300)[0]
+        told += child.communicate(step.typed or None, timeout=MOST_S)[0]
     # Ctrl-C ends a program well, or with the status that shells give it.
     assert child.returncode in ((0, 130) if step.until else (0,)), f"{line}\n{told}"
     assert "Traceback" not in told
@@ -356,6 +371,9 @@ def test_the_commands_in_the_readme(scratch, environment):
             told = run(variant, step if number == 0 else Step(), scratch, environment)
             for words in step.says:
                 assert words in told, f"{variant}\n{told}"
+        if (made := VARIANTS_MAKE.get(VARIANTS.get(key, ""))) is not None:
+            film = cv2.VideoCapture(str(scratch / made))
+            assert film.read()[0], f"{line} {VARIANTS[key]}: made no video"
         for pattern in step.makes:
             assert list(scratch.glob(pattern)), f"{line}: made no {pattern}"
         for path in step.goes:
@@ -413,6 +431,8 @@ def test_the_behaviour_and_what_ros2_run_starts(scratch, environment, domain_id)
         for line in judge.stdout:
             if "active: images from" in line:
                 break
+        else:
+            raise AssertionError("the reaction node did not become active")
         (scratch / "behaviour.py").write_text(snippet)
         line = f"{shlex.quote(sys.executable)} behaviour.py"
         told = run(line, Step(), scratch, with_domain)

@@ -178,17 +178,25 @@ OURS = (".parquet", ".csv", ".events.csv", ".actions.csv", ".report.html", ".rev
 
 
 def test_sessions_go_with_what_was_made_of_them(tables, tmp_path):
-    old = tables("old", days_ago(31).isoformat() + "T10:00:00Z")
-    tables("new", days_ago(30).isoformat())
+    # Far from the limit: the command has its own today, and midnight may be in between.
+    old = tables("old", days_ago(40).isoformat() + "T10:00:00Z")
+    tables("new", days_ago(20).isoformat())
     (old.parent / "foreign.parquet").write_text("no table")
     before = files(tmp_path)
     done = command(tmp_path, "--sessions", str(tmp_path), "--older-than", "30")
     assert done.exit_code == 0, done.output
-    assert f"session {old} (6 files): recorded on {days_ago(31)}" in done.output
+    assert f"session {old} (6 files): recorded on {days_ago(40)}" in done.output
     assert "new.parquet" not in done.output
     assert files(tmp_path) == before
     assert command(tmp_path, "--sessions", str(tmp_path), "--older-than", "30", "-y").exit_code == 0
     assert files(tmp_path) == before - {f"tables/old{end}" for end in OURS}
+
+
+def test_the_last_day_of_a_session_is_allowed(tables):
+    old = tables("old", days_ago(31).isoformat() + "T23:59:59Z")
+    tables("new", days_ago(30).isoformat() + "T00:00:01Z")
+    (found,) = due_sessions(old.parent, TODAY, 30)
+    assert found.what.startswith(f"session {old} ")
 
 
 def test_a_session_without_a_date_is_as_old_as_its_file(tables):
