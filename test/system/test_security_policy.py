@@ -190,6 +190,22 @@ def test_nobody_else_may_publish_images_or_reactions():
     assert [n for n in ENCLAVES if changing in allowed(text, n)["request"]] == ["operator"]
 
 
+def test_only_faces_and_command_lines_are_allowed_by_pattern():
+    found = {
+        (enclave, verb, name)
+        for enclave in ENCLAVES
+        for verb, names in allowed(POLICY.read_text(encoding="utf-8"), enclave).items()
+        for name in names
+        if "*" in name or "?" in name or "[" in name
+    }
+    command_line = "/_ros2cli_*/get_type_description"
+    assert found == {
+        ("reaction_node", "publish", "/humans/faces/*/roi"),
+        ("reaction_node", "publish", "/humans/faces/*/expression"),
+        ("monitor", "reply", command_line), ("operator", "reply", command_line),
+    }  # fmt: skip
+
+
 def test_sros2_makes_keys_and_permissions_of_it(domain_id, tmp_path):
     pytest.importorskip("sros2", reason="sros2 is not here: sudo apt install ros-$ROS_DISTRO-sros2")
     from sros2.api._artifact_generation import generate_artifacts

@@ -134,7 +134,9 @@ def test_a_model_that_is_damaged_while_it_judges(rig, tmp_path, how):
     # What judges is in memory.
     rig.first(time.monotonic() + 0.2, judged, 5.0)
     # Nothing else is taken from there: the service refuses it, and so does configuring.
-    rig.call(rig.load, LoadPatientModel.Request(patient_id="", version=""))
+    answer = rig.call(rig.load, LoadPatientModel.Request(patient_id="", version=""))
+    assert not answer.success
+    assert str(folder) in answer.message
     rig.first(time.monotonic(), judged, 5.0)
     for step in ("deactivate", "cleanup"):
         assert rig.transition(step)
