@@ -42,7 +42,14 @@ import pandas
 from numpy.typing import NDArray
 
 from benchmarks import machine
-from benchmarks.reactions import HOLDS, RATES, bank, sequence
+from benchmarks.reactions import (
+    HOLDS,
+    RATES,
+    add_set_options,
+    bank,
+    chosen_sets,
+    sequence,
+)
 from emotion_perception.pipeline import ReactionPipeline
 from emotion_perception.reaction.reaction import decide
 from emotion_perception.reaction.smoothing import ReactionFilter
@@ -341,22 +348,10 @@ def _kept(cuts: Sequence[Cut]) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description="Events found in films of known truth.")
-    parser.add_argument("--london", type=Path, help="folder of the London set")
-    parser.add_argument("--imfdb", type=Path, help="IMFDB folder")
-    parser.add_argument("--cmu", type=Path, help="cmu_faces folder")
+    add_set_options(parser)
     parser.add_argument("--count", type=int, default=60, help="films of each kind")
-    parser.add_argument(
-        "--half", type=int, default=1, choices=(-1, 0, 1),
-        help="of the people: 1 those not chosen on, 0 the others, -1 all",
-    )  # fmt: skip
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
     chosen = parser.parse_args()
-    kinds = {"london": "folders", "cmu": "folders", "imfdb": "imfdb"}
-    sources = {
-        name: f"{kind}:{getattr(chosen, name)}"
-        for name, kind in kinds.items()
-        if getattr(chosen, name)
-    }
+    sources = chosen_sets(chosen)
     if not sources:
         parser.error("expected one of --london, --imfdb and --cmu")
     if chosen.count < 1:

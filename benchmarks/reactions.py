@@ -461,27 +461,37 @@ def _episode(
         time += rng.uniform(0.85, 1.15) / rate
 
 
-def main() -> int:
-    """Measure, print, and write the result."""
-    parser = argparse.ArgumentParser(description="Reactions over time on sequences of known truth.")
+def add_set_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names the sets of faces, the part of their people, and the file of the figures."""
     parser.add_argument("--london", type=Path, help="folder of the London set")
     parser.add_argument("--imfdb", type=Path, help="IMFDB folder")
     parser.add_argument("--cmu", type=Path, help="cmu_faces folder")
-    parser.add_argument("--fer", type=Path, help="FER+ folder")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts; default: all with data")
-    parser.add_argument("--count", type=int, default=60, help="sequences of each kind")
     parser.add_argument(
         "--half", type=int, default=1, choices=(-1, 0, 1),
         help="of the people: 1 those not chosen on, 0 the others, -1 all",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
-    chosen = parser.parse_args()
+
+
+def chosen_sets(chosen: argparse.Namespace) -> dict[str, str]:
+    """Return name and source (kind:path) of each set that was named."""
     kinds = {"london": "folders", "cmu": "folders", "imfdb": "imfdb"}
-    sources = {
+    return {
         name: f"{kind}:{getattr(chosen, name)}"
         for name, kind in kinds.items()
         if getattr(chosen, name)
     }
+
+
+def main() -> int:
+    """Measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description="Reactions over time on sequences of known truth.")
+    add_set_options(parser)
+    parser.add_argument("--fer", type=Path, help="FER+ folder")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts; default: all with data")
+    parser.add_argument("--count", type=int, default=60, help="sequences of each kind")
+    chosen = parser.parse_args()
+    sources = chosen_sets(chosen)
     there = {
         "smoothing": bool(sources), "tracking": True, "films": chosen.london is not None,
         "observation": chosen.fer is not None,
