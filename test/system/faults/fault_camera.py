@@ -45,18 +45,24 @@ class FaultCamera:
         self.does = {"rate": 30.0, "show": "smile", "size": [640, 480], "encoding": "bgr8",
                      "offset": 0.0, "broken": None}  # fmt: skip
 
-    def image(self):
+    def stamp(self):
         does = self.does
         offset = does["offset"]
         now = self.node.get_clock().now().nanoseconds
-        stamp = 0 if offset is None else now + int(offset * 1e9)
+        stamp = Time(nanoseconds=0 if offset is None else now + int(offset * 1e9)).to_msg()
+        if "stamp" in does:
+            stamp.sec = does["stamp"]
+        return stamp
+
+    def image(self):
+        does = self.does
         frame = cv2.resize(self.frames[does["show"]], tuple(does["size"]))
         code = CONVERSIONS[does["encoding"]]
         frame = frame if code is None else cv2.cvtColor(frame, code)
         channels = 1 if frame.ndim == 2 else frame.shape[2]
         # As bytes of a BGR image that is as long, then named as what it is.
         message = bgr_image(
-            Header(stamp=Time(nanoseconds=stamp).to_msg(), frame_id="camera"),
+            Header(stamp=self.stamp(), frame_id="camera"),
             frame.reshape(frame.shape[0], -1, 1),
         )
         message.encoding, message.step = does["encoding"], frame.shape[1] * channels
@@ -69,17 +75,17 @@ class FaultCamera:
             message.encoding = "hologram8"
         elif does["broken"] == "empty":
             message.data = []
-        if "stamp" in does:
-            message.header.stamp.sec = does["stamp"]
         return message
 
     def run(self):
         next_at = time.monotonic()
         while rclpy.ok():
             burst = self.does.pop("burst", 1)
-            for _ in range(burst):
-                if self.does["show"] is not None:
-                    self.publisher.publish(self.image())
+            if self.does["show"] is not None:
+                message = self.image()  # once: a burst is faster than the node
+                for _ in range(burst):
+                    message.header.stamp = self.stamp()
+                    self.publisher.publish(message)
             next_at = max(next_at + 1 / self.does["rate"], time.monotonic() - 0.1)
             time.sleep(max(next_at - time.monotonic(), 0.0))
 
