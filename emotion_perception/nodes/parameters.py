@@ -127,7 +127,8 @@ PARAMETERS: tuple[Spec, ...] = (
          "NOT_LOOKED; at least two and a half images or answers, so that a slow camera is not "
          "silence.", Change.LIVE, low=0.1, high=60.0),
     Spec("hang_timeout", 3.0, "Seconds that a frame may take before its worker is taken for hung "
-         "and made anew, its first frame five times as long; 0 waits for ever.", Change.LIVE, low=0.0, high=600.0),
+         "and made anew, its first frame five times as long; 0 waits for ever.", Change.LIVE,
+         low=0.0, high=600.0),
     Spec("max_frame_age", 0.0, "Seconds after its stamp at which an image is too old to be "
          "judged and is dropped; 0 judges all.", Change.LIVE, low=0.0, high=3600.0),
     Spec("device", "auto", "Where the networks run; falls back to the CPU.",
