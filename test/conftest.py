@@ -3,11 +3,15 @@
 
 """What tests on real ROS share: a domain of their own, and waiting without sleeping."""
 
+import contextlib
+import fcntl
 import itertools
 import os
 import signal
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,14 +26,17 @@ _candidates = itertools.count(os.getpid() * 13)
 @pytest.fixture
 def domain_id(monkeypatch):
     """A ROS domain for this test alone, set for this process and those that it starts."""
-    domain = next(d for d in (n % 101 + 1 for n in _candidates) if _is_free(d))
+    domain, held = next(
+        (d, held) for d in (n % 101 + 1 for n in _candidates) if (held := _take(d)) is not None
+    )
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     # The default transports lose large images.
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
         monkeypatch.delenv(name, raising=False)
-    return domain
+    yield domain
+    held.close()
 
 
 @pytest.fixture
@@ -51,6 +58,18 @@ def spin_until():
             executor.shutdown()
 
     return spin
+
+
+def _take(domain):
+    """Return what holds a domain against other runs of these tests; None if it is not free."""
+    lock = Path(tempfile.gettempdir()) / f"emotion_perception_domain_{domain}.{os.getuid()}"
+    held = lock.open("w")
+    with contextlib.suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_free(domain):
+            return held
+    held.close()
+    return None
 
 
 def _is_free(domain):
