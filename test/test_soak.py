@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "benchmarks").is_dir():
@@ -63,6 +65,38 @@ def test_silence_is_counted_and_not_timed():
     found = soak.figures(readings(120, lambda _: 100.0), heard, 1000.0, 20)
     assert found["not_looked"] == 3
     assert found["frames_answered"] == 1200
+    assert found["longest_pause_s"] == pytest.approx(0.1)
+
+
+def test_a_stall_of_the_warm_up_does_not_count():
+    heard = [message for message in messages(120) if not 1005 < message["arrived"] < 1012]
+    heard.insert(0, {"arrived": 1006.0, "latency_ms": 0.0, "looked": False, "face": False})
+    found = soak.figures(readings(120, lambda _: 100.0), heard, 1000.0, 20)
+    assert found["not_looked"] == 0
+    assert found["longest_pause_s"] == pytest.approx(0.1)
+
+
+def test_a_stalled_process_stands_still_and_goes_on():
+    """What the processor gave it, clock ticks, tells when it ran."""
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    ticks = []
+
+    def state():
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks.append(int(fields[11]))
+        return fields[0]
+
+    try:
+        assert wait(lambda: state() == "R" and ticks[-1] > 0)
+        stalling = threading.Thread(target=soak.stall, args=(child.pid, (0.2, 1.0)))
+        stalling.start()
+        assert wait(lambda: state() == "T")
+        stalling.join()
+        before = ticks[-1]
+        assert wait(lambda: state() == "R" and ticks[-1] > before)
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_half_a_minute(tmp_path):
