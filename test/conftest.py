@@ -23,6 +23,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _candidates = itertools.count(os.getpid() * 13)
 
 
+# What starts nodes, or waits for them: one after the other in a parallel run, beside the others.
+_WITH_NODES = {"ros", "system", "test_readme_commands_run.py"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Tell pytest-xdist what one worker has to run."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        group = "nodes" if path.parts[0] in _WITH_NODES else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def domain_id(monkeypatch):
     """A ROS domain for this test alone, set for this process and those that it starts."""
