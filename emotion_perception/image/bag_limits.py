@@ -94,8 +94,13 @@ def check_bag(path: Path) -> None:
         ValueError: its metadata are too large, or it unpacks to more than the disk holds.
     """
     metadata = path / "metadata.yaml"
-    # Only rosbags reads the YAML itself.
-    if not metadata.is_file() or "zstd" not in read_text(metadata, most=MOST_METADATA):
+    if not metadata.is_file():
+        return
+    try:
+        text = read_text(metadata, most=MOST_METADATA)
+    except ValueError as error:
+        raise ValueError(f"{metadata.name}: {error}") from error
+    if "zstd" not in text:  # only rosbags reads the YAML itself
         return
     zstd = import_module("rosbags.rosbag2.reader").zstd
     total = 0
