@@ -30,11 +30,13 @@ class Gpu:
     Attributes:
         broken: an error that its next frames raise, or None.
         lost: whether not even loading works.
+        absent: whether there is no GPU to be found, and the CPU is taken.
+        hold: an event for which its next frames wait, or None.
         loads: for which devices networks were loaded.
     """
 
     def __init__(self, node, monkeypatch):
-        self.broken, self.lost, self.loads = None, False, []
+        self.broken, self.lost, self.absent, self.hold, self.loads = None, False, False, None, []
         self._load = node._load
         monkeypatch.setattr(node._judge, "_load", self.load)
         make_detector = node._make_detector
@@ -46,13 +48,15 @@ class Gpu:
         if device != "cpu" and self.lost:
             raise RuntimeError("CUDA error: the device is lost")
         loaded = self._load("cpu", patient_id, version)
-        if device != "cpu":
+        if device != "cpu" and not self.absent:
             loaded.pipeline.device = device
             run = loaded.pipeline.run_many
 
             def run_many(shots):
                 if self.broken is not None:
                     raise self.broken
+                if self.hold is not None:
+                    assert self.hold.wait(60.0)
                 return run(shots)
 
             loaded.pipeline.run_many = run_many
@@ -169,6 +173,89 @@ def test_what_was_asked_for_while_the_gpu_is_tried_again_holds(robot, monkeypatc
     before = len(robot.reactions)
     assert wait(lambda: len(robot.reactions) > before + 5)
     assert robot.node._judge.loaded.pipeline.detector.min_face_size == 123
+
+
+def slow_to_return(robot, monkeypatch):
+    """Let the GPU be tried again, slowly; returns the events of its beginning and end, and what
+    was loaded."""
+    asked, go, made = threading.Event(), threading.Event(), []
+    load = robot.gpu.load
+
+    def slow(device, patient_id, version):
+        loaded = load(device, patient_id, version)
+        if device != "cpu":
+            asked.set()
+            assert go.wait(30.0)
+        made.append(loaded)
+        return loaded
+
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 0.5)
+    monkeypatch.setattr(robot.node._judge, "_load", slow)
+    robot.gpu.broken = RuntimeError("CUDA error: unspecified launch failure")
+    assert asked.wait(10.0)
+    robot.gpu.broken = None
+    return asked, go, made
+
+
+def test_whoever_is_served_meanwhile_is_served_by_the_gpu_too(robot, monkeypatch):
+    robot.start()
+    asked, go, made = slow_to_return(robot, monkeypatch)
+    asked.clear()
+    assert robot.node.set_parameters([parameter("patient_id", "P-7")])[0].successful
+    assert asked.wait(10.0)  # once more, for P-7
+    go.set()
+    assert value_soon(robot, "device", "cuda:0")
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+    assert {message.patient_id for message in robot.reactions[said:]} == {"P-7"}
+    in_use = robot.node._judge.loaded
+    assert in_use is made[-1] or in_use is made[-2]
+    # What was loaded for somebody else has let its thread go.
+    unused = [one for one in made if one is not in_use]
+    assert len(unused) == 2
+    assert wait(lambda: all(one.loader._thread._shutdown for one in unused))
+
+
+def test_cleaned_up_while_the_gpu_is_tried_again(robot, monkeypatch):
+    robot.start()
+    _, go, made = slow_to_return(robot, monkeypatch)
+    assert robot.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    count = len(made)
+    go.set()
+    assert wait(lambda: len(made) > count)
+    assert wait(lambda: all(one.loader._thread._shutdown for one in made))
+    assert robot.node._judge.loaded is None
+    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+    assert value_soon(robot, "device", "cuda:0")
+
+
+def test_a_gpu_that_hangs_in_a_frame_is_left_for_the_cpu(robot):
+    robot.start()
+    assert robot.node.set_parameters([parameter("hang_timeout", 0.5)])[0].successful
+    go = robot.gpu.hold = threading.Event()
+    assert wait(lambda: robot.gpu.loads[-1] == "cpu", 20.0)
+    said = len(robot.reactions)
+    assert wait(lambda: positive_since(robot, said))
+    assert value_soon(robot, "device", "cpu")
+    assert "a frame hung on it" in robot.statuses[-1].message
+    assert value(robot, "restarts of the worker or its device") == "1"
+    go.set()
+
+
+def test_a_gpu_that_is_not_found_any_more_is_looked_for_again(robot, monkeypatch):
+    monkeypatch.setattr(judge, "DEVICE_AGAIN_S", 0.5)
+    robot.start()
+    robot.gpu.absent, robot.gpu.broken = True, RuntimeError("CUDA error: no device")
+    assert wait(lambda: robot.gpu.loads.count("cuda:0") >= 3)
+    assert wait(lambda: robot.statuses[-1].level == DiagnosticStatus.WARN)
+    assert "using the CPU" in robot.statuses[-1].message
+    assert value_soon(robot, "device", "cpu")
+    robot.gpu.absent, robot.gpu.broken = False, None
+    assert value_soon(robot, "device", "cuda:0")
 
 
 def test_a_gpu_that_loads_for_ever_is_left_too(robot, monkeypatch):

@@ -285,3 +285,17 @@ def test_simulated_time_that_starts_over(robot):
     assert wait(lambda: r.reactions[-1].header.stamp.sec < 60)
     assert wait(lambda: r.reactions[-1].reaction == UserReaction.POSITIVE)
     assert r.observe(window=seconds(2))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_more_actions_than_can_be_observed_are_refused(robot, monkeypatch):
+    monkeypatch.setattr("emotion_perception.nodes.observations._MOST_GOALS", 2)
+    r = robot().start()
+    first = [r.send(window=seconds(3)).get_result_async() for _ in range(2)]
+    status, result = r.observe(window=seconds(1))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.outcome == Result.OUTCOME_REFUSED
+    assert "2 actions are being observed already" in result.text
+    for answer in first:
+        assert until(answer, 20.0).status == GoalStatus.STATUS_SUCCEEDED
+    # There is room again.
+    assert r.observe(window=seconds(1))[0] == GoalStatus.STATUS_SUCCEEDED
