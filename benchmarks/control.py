@@ -28,6 +28,7 @@ from benchmarks.reaction_node import NODE, PROBE, ROOT, _free_domain, _running
 from benchmarks.samples import summary
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.models import find_model
+from emotion_perception.nodes.transports import local_variables
 from emotion_perception.training import registry
 from emotion_perception.training.promotion import HELD_OUT_FILE, HeldOut, decide
 
@@ -40,8 +41,7 @@ def measure(asks: int, swaps: int) -> dict[str, Any]:
     """Run node, camera and client, and sum up."""
     variables = children.environment(
         ROS_DOMAIN_ID=str(_free_domain()),
-        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-        FASTDDS_BUILTIN_TRANSPORTS="LARGE_DATA",
+        **local_variables(),
     )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "patients"

@@ -20,6 +20,7 @@ from benchmarks import children
 from benchmarks.children import Child, ChildError
 from benchmarks.machine import memory_mb
 from benchmarks.samples import summary
+from emotion_perception.nodes.transports import local_variables
 
 ROOT = Path(__file__).absolute().parents[1]
 PROBE = ROOT / "benchmarks" / "workers" / "ros_probe.py"
@@ -86,8 +87,7 @@ def private_domain() -> dict[str, str]:
     """
     variables = children.environment(
         ROS_DOMAIN_ID=str(_free_domain()),
-        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
-        FASTDDS_BUILTIN_TRANSPORTS="LARGE_DATA",
+        **local_variables(),
     )
     for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
         variables.pop(name, None)

@@ -325,8 +325,9 @@ def write_env(setup: Setup) -> Path:
     lines = [
         "# Written by scripts/bootstrap.py. Source it to use ROS 2 and this package.",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in values.items()),
-        "# Without this, Fast DDS loses most best-effort images.",
-        ': "${FASTDDS_BUILTIN_TRANSPORTS:=LARGE_DATA}"; export FASTDDS_BUILTIN_TRANSPORTS',
+        "# Without this, images come late and get lost: emotion_perception/nodes/transports.py.",
+        ': "${FASTDDS_BUILTIN_TRANSPORTS:=LARGE_DATA?max_msg_size=4MB&sockets_size=4MB}"',
+        "export FASTDDS_BUILTIN_TRANSPORTS",
         "_put_first() {  # NAME DIRECTORY: unless it is there already",
         '    eval "_known=\\${$1:-}"',
         '    case ":$_known:" in',

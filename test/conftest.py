@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from emotion_perception.nodes.transports import local_variables
+
 # Started in the background of a shell, this process ignores Ctrl-C, and all that it starts would.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,9 +47,8 @@ def domain_id(monkeypatch):
         (d, held) for d in (n % 101 + 1 for n in _candidates) if (held := _take(d)) is not None
     )
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # The default transports lose large images.
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    for name, value in local_variables().items():
+        monkeypatch.setenv(name, value)
     for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
         monkeypatch.delenv(name, raising=False)
     yield domain

@@ -26,6 +26,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from emotion_perception.msg import FaceReactionArray, UserReaction
+from emotion_perception.nodes import transports
 from emotion_perception.nodes.messages import not_looked
 from emotion_perception.nodes.observations import ObservationServer
 from emotion_perception.nodes.statistics import Statistics
@@ -138,12 +139,14 @@ class Camera:
         self._first_at = self._silent_since = None
         self._subscribe()
 
-    def image_received(self) -> None:
-        """Note that an image came."""
+    def image_received(self) -> bool:
+        """Note that an image came; returns whether it is the first."""
         self.statistics.image_received()
         self._image_at = time.monotonic()
-        if self._first_at is None:
+        is_first = self._first_at is None
+        if is_first:
             self._first_at = self._image_at
+        return is_first
 
     @property
     def is_overdue(self) -> bool:
@@ -259,7 +262,7 @@ class Camera:
             return f"{line}nobody publishes it; {what_to_do}{seen}"
         return (
             f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
-            "large, set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for the camera and this node"
+            f"large, set {transports.VARIABLE}='{transports.NETWORK}' for the camera and this node"
         )
 
     def _own(self, topic: str) -> str:

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import random
+import shlex
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from emotion_perception.nodes.transports import local_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,7 +105,9 @@ def _run(arguments: argparse.Namespace) -> int:
     source = _choose_source(arguments.source, console)
     _check_writable(arguments.output)
     domain = _free_domain() if arguments.domain_id is None else arguments.domain_id
-    _keep_to_this_machine(domain, arguments.output)
+    variables = _keep_to_this_machine(domain, arguments.output)
+    told = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    console.print(f"To watch it with ros2 from another terminal: export {told}", style="dim")
 
     import rclpy
 
@@ -189,6 +194,9 @@ def _free_domain() -> int:
 
 
 def _is_free(domain: int) -> bool:
+    # With shared memory alone nobody has a port.
+    if Path(f"/dev/shm/fastrtps_port{7400 + 250 * domain}").exists():
+        return False
     # The port of the discovery that all participants share, and those of the first four.
     for offset in (0, 10, 12, 14, 16):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -199,19 +207,22 @@ def _is_free(domain: int) -> bool:
     return True
 
 
-def _keep_to_this_machine(domain: int, output: Path) -> None:
-    """Set this process and its children apart from any robot on the network."""
+def _keep_to_this_machine(domain: int, output: Path) -> dict[str, str]:
+    """Set this process and its children apart from any robot on the network.
+
+    Returns:
+        The variables with which others on this machine hear them.
+    """
     for variable in _NETWORK_VARIABLES:
         os.environ.pop(variable, None)
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    # Images are large; the default transports lose many of them.
-    os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"
+    variables = {"ROS_DOMAIN_ID": str(domain), **local_variables()}
+    os.environ.update(variables)
     if not {"ROS_LOG_DIR", "ROS_HOME"} & os.environ.keys():
         try:
             (Path.home() / ".ros" / "log").mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError):  # ROS would not start without its logs
             os.environ["ROS_LOG_DIR"] = str((output / "log").absolute())
+    return variables
 
 
 def _yaml_string(text: str) -> str:

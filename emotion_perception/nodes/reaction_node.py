@@ -56,6 +56,7 @@ from emotion_perception.nodes.pseudonyms import Pseudonyms, QuietLogger
 from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
+from emotion_perception.nodes.transports import advice
 from emotion_perception.nodes.watchdog import TICK_S, ProcessGuard
 from emotion_perception.nodes.worker import NewestItemWorker
 from emotion_perception.pipeline import ReactionPipeline, Shot
@@ -244,7 +245,8 @@ class ReactionNode(LifecycleNode):
     # The executor's thread.
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage) -> None:
-        camera.image_received()
+        if camera.image_received() and (line := advice(len(message.data))):
+            self.get_logger().warning(line)
         most = self._parameter("max_rate")
         if most > 0:
             now = time.monotonic()

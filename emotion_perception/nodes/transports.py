@@ -1,0 +1,69 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""How images travel: what Fast DDS has to be told for them.
+
+Its shared memory takes 0.5 MB by default, half of a 640x480 image. Every image is then sent twice,
+in pieces, comes ten milliseconds late, and after some thousands of them every second one is lost
+(rmw_fastrtps issue 789 looks like the same). With room for whole images none of it happens. Where
+`ROS_AUTOMATIC_DISCOVERY_RANGE` is LOCALHOST, rmw_fastrtps takes the 0.5 MB whatever it is told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+VARIABLE: Final = "FASTDDS_BUILTIN_TRANSPORTS"
+_ROOM: Final = "max_msg_size=4MB&sockets_size=4MB"
+
+NETWORK: Final = f"LARGE_DATA?{_ROOM}"
+"""For nodes that other machines hear too."""
+
+LOCAL: Final = f"SHM?{_ROOM}"
+"""Shared memory alone: nothing leaves the machine, not even announcements."""
+
+DEFAULT_ROOM: Final = 500_000
+"""Bytes of a message above which the default is too small."""
+
+
+def local_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that keep ROS nodes to this machine, with room for images.
+
+    Args:
+        environment: tells which middleware is used.
+    """
+    if _is_fast_dds(environment):
+        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: LOCAL}
+    return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
+    """Say what to set so that images of this size arrive in time; empty if nothing.
+
+    Args:
+        size: of an image, bytes.
+        environment: of this process.
+    """
+    if size <= DEFAULT_ROOM or not _is_fast_dds(environment):
+        return ""
+    if {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & environment.keys():
+        return ""  # whoever wrote profiles knows
+    local = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
+    if "max_msg_size" in environment.get(VARIABLE, "") and not local:
+        return ""
+    what = (
+        f"ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{LOCAL}'" if local
+        else f"{VARIABLE}='{NETWORK}'"
+    )  # fmt: skip
+    return (
+        f"images of {size / 1e6:.1f} MB do not fit the shared memory of Fast DDS as it is set: on "
+        "one machine they come late, and after some thousands every second one is lost; set "
+        f"{what} for the camera's node and this one (see Troubleshooting in the README)"
+    )
+
+
+def _is_fast_dds(environment: Mapping[str, str]) -> bool:
+    # Where nothing is said it is the default of Jazzy and Kilted.
+    return "fastrtps" in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")

@@ -1,0 +1,67 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What Fast DDS is told for images."""
+
+import pytest
+
+from emotion_perception.nodes.transports import LOCAL, NETWORK, VARIABLE, advice, local_variables
+
+VGA = 640 * 480 * 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, f"set {VARIABLE}='{NETWORK}'"),
+        ({VARIABLE: "LARGE_DATA"}, f"set {VARIABLE}='{NETWORK}'"),
+        ({VARIABLE: NETWORK}, ""),
+        ({VARIABLE: LOCAL}, ""),
+        # It does not hold there.
+        (
+            {VARIABLE: NETWORK, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+            f"set ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{LOCAL}'",
+        ),
+        ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, ""),
+        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "profiles.xml"}, ""),
+    ],
+)
+def test_advice(environment, words):
+    told = advice(VGA, environment)
+    assert words in told
+    assert bool(words) == bool(told)
+    assert advice(320 * 240 * 3, environment) == ""
+
+
+def test_local_variables_follow_the_middleware():
+    assert local_variables({}) == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: LOCAL}
+    other = local_variables({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    assert other == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def test_the_node_says_so_once(domain_id, monkeypatch):
+    pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    pytest.importorskip("emotion_perception.msg", reason="the package is not built")
+    pytest.importorskip("matplotlib")
+    from rcl_interfaces.msg import Log
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from robot import Robot, makes, shown_frames, wait
+
+    for name, value in (
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"), ("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with makes(Robot, domain_id) as make:
+        robot, logged = make(shown_frames()), []
+        qos = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        robot.other.create_subscription(Log, "/rosout", logged.append, qos)
+        robot.start()
+
+        def told():
+            return [line.msg for line in logged if "images of 0.9 MB" in line.msg]
+
+        assert wait(told)
+        before = len(robot.reactions)
+        assert wait(lambda: len(robot.reactions) > before + 10)
+        (line,) = told()
+        assert LOCAL in line
