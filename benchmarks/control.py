@@ -41,7 +41,7 @@ def measure(asks: int, swaps: int) -> dict[str, Any]:
     """Run node, camera and client, and sum up."""
     variables = children.environment(
         ROS_DOMAIN_ID=str(_free_domain()),
-        **local_variables(),
+        **local_variables(640 * 480 * 3),
     )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "patients"

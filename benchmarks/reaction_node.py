@@ -87,7 +87,7 @@ def private_domain() -> dict[str, str]:
     """
     variables = children.environment(
         ROS_DOMAIN_ID=str(_free_domain()),
-        **local_variables(),
+        **local_variables(640 * 480 * 3),
     )
     for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
         variables.pop(name, None)

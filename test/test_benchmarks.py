@@ -369,3 +369,18 @@ def test_answers_of_the_node_are_timed_while_it_works(tmp_path):
     assert result["ms"]["get_parameters"]["count"] == 3
     assert result["ms"]["load"]["count"] == 6
     assert result["messages_that_name_another_model"] == 0
+
+
+def test_transports_are_told_apart(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    pytest.importorskip("emotion_perception.srv", reason="the package is not built")
+    pytest.importorskip("matplotlib", reason="its photographs are the faces")
+    output = tmp_path / "result.json"
+    chosen = ["LOCALHOST", "shared memory with room"]
+    only = [word for name in chosen for word in ("--only", name)]
+    bench("benchmarks.transports", "--images", "120", *only, "--output", str(output))
+    result = json.loads(output.read_text())
+    assert list(result["contenders"]) == chosen
+    for found in result["contenders"].values():
+        assert len(found["parts"]) == 10
+        assert sum(part["answered"] for part in found["parts"]) > 1

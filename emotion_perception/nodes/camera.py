@@ -260,9 +260,10 @@ class Camera:
                 else "remap image_raw to the camera's topic (the launch file's image_topic)"
             )  # fmt: skip
             return f"{line}nobody publishes it; {what_to_do}{seen}"
+        setting = f"{transports.VARIABLE}='{transports.network()}'"
         return (
             f"{line}it has {len(publishers)} publisher(s), but nothing arrives; if images are "
-            f"large, set {transports.VARIABLE}='{transports.NETWORK}' for the camera and this node"
+            f"large, set {setting} for the camera and this node"
         )
 
     def _own(self, topic: str) -> str:

@@ -11,31 +11,48 @@ in pieces, comes ten milliseconds late, and after some thousands of them every s
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Final
 
 VARIABLE: Final = "FASTDDS_BUILTIN_TRANSPORTS"
-_ROOM: Final = "max_msg_size=4MB&sockets_size=4MB"
 
-NETWORK: Final = f"LARGE_DATA?{_ROOM}"
-"""For nodes that other machines hear too."""
-
-LOCAL: Final = f"SHM?{_ROOM}"
-"""Shared memory alone: nothing leaves the machine, not even announcements."""
+HD: Final = 1280 * 720 * 3
+"""Bytes of an image in colour."""
 
 DEFAULT_ROOM: Final = 500_000
 """Bytes of a message above which the default is too small."""
 
 
-def local_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def network(size: int = HD) -> str:
+    """Return the transports for nodes that other machines hear too.
+
+    Args:
+        size: of the largest image, bytes. Each node takes about twelve times as much memory.
+    """
+    return f"LARGE_DATA?{_room(size)}"
+
+
+def local(size: int = HD) -> str:
+    """Return shared memory alone: nothing leaves the machine, not even announcements."""
+    return f"SHM?{_room(size)}"
+
+
+def _room(size: int) -> str:
+    megabytes = math.ceil(1.05 * size / 1e6)  # a little more than the image
+    return f"max_msg_size={megabytes}MB&sockets_size={megabytes}MB"
+
+
+def local_variables(size: int = HD, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that keep ROS nodes to this machine, with room for images.
 
     Args:
+        size: of the largest image, bytes.
         environment: tells which middleware is used.
     """
     if _is_fast_dds(environment):
-        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: LOCAL}
+        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: local(size)}
     return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
@@ -50,12 +67,12 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
         return ""
     if {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & environment.keys():
         return ""  # whoever wrote profiles knows
-    local = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
-    if "max_msg_size" in environment.get(VARIABLE, "") and not local:
+    ignored = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
+    if "max_msg_size" in environment.get(VARIABLE, "") and not ignored:
         return ""
     what = (
-        f"ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{LOCAL}'" if local
-        else f"{VARIABLE}='{NETWORK}'"
+        f"ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{local(size)}'" if ignored
+        else f"{VARIABLE}='{network(size)}'"
     )  # fmt: skip
     return (
         f"images of {size / 1e6:.1f} MB do not fit the shared memory of Fast DDS as it is set: on "

@@ -5,9 +5,11 @@
 
 import pytest
 
-from emotion_perception.nodes.transports import LOCAL, NETWORK, VARIABLE, advice, local_variables
+from emotion_perception.nodes.transports import VARIABLE, advice, local, local_variables, network
 
 VGA = 640 * 480 * 3
+NETWORK = "LARGE_DATA?max_msg_size=1MB&sockets_size=1MB"
+LOCAL = "SHM?max_msg_size=1MB&sockets_size=1MB"
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,17 @@ def test_advice(environment, words):
     assert advice(320 * 240 * 3, environment) == ""
 
 
+def test_room_is_a_little_more_than_the_image():
+    assert [network(VGA), local(VGA)] == [NETWORK, LOCAL]
+    assert local(950_000) == LOCAL
+    assert local(960_000) == local(1_900_000) == LOCAL.replace("1MB", "2MB")
+    assert local() == LOCAL.replace("1MB", "3MB")
+
+
 def test_local_variables_follow_the_middleware():
-    assert local_variables({}) == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: LOCAL}
-    other = local_variables({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    found = local_variables(VGA, {})
+    assert found == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: LOCAL}
+    other = local_variables(VGA, {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
     assert other == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 

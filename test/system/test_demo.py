@@ -243,7 +243,7 @@ def test_demo_keeps_to_this_machine(monkeypatch, tmp_path):
     # Shared memory is on this machine alone, whatever the range.
     assert told == {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_DOMAIN_ID": "42",
-        "FASTDDS_BUILTIN_TRANSPORTS": "SHM?max_msg_size=4MB&sockets_size=4MB",
+        "FASTDDS_BUILTIN_TRANSPORTS": "SHM?max_msg_size=3MB&sockets_size=3MB",
     }  # fmt: skip
     assert os.environ == {
         **told, "HOME": "/proc",

@@ -298,7 +298,7 @@ def discovery(request, domain_id, monkeypatch):
     """How far the nodes of a test look for others; before these are made."""
     if request.param != "shared memory":  # which is what all other tests have
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", request.param)
-        monkeypatch.setenv(transports.VARIABLE, transports.NETWORK)
+        monkeypatch.setenv(transports.VARIABLE, transports.network())
     return request.param
 
 
