@@ -37,6 +37,7 @@ from emotion_perception.image.decode import ImageError
 from emotion_perception.nodes.camera import Camera, camera_names
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
+from emotion_perception.nodes.heap import HeapKeeper
 from emotion_perception.nodes.judge import HungError, Judge, Loaded
 from emotion_perception.nodes.messages import (
     bgr_image,
@@ -118,6 +119,7 @@ class ReactionNode(LifecycleNode):
         # Diagnostics tell of an inactive node too, and keep time when simulated time stands still.
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._heap = HeapKeeper()
         self._timer = self.create_timer(1.0, self._on_timer, clock=steady)
         self._watch_timer = self.create_timer(TICK_S, self._on_tick, clock=steady)
 
@@ -419,6 +421,7 @@ class ReactionNode(LifecycleNode):
         self.get_logger().info(_in_words(loaded.serving))
 
     def _on_timer(self) -> None:
+        self._heap.tick()
         waiting = time.monotonic() - self._activated_at
         looking = self._state == "active" and self._enabled
         state = self._state if self._enabled or self._state != "active" else "active, not looking"
