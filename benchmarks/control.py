@@ -24,11 +24,11 @@ import numpy as np
 
 from benchmarks import children, machine
 from benchmarks.children import Child
-from benchmarks.reaction_node import NODE, PROBE, ROOT, _free_domain, _running
+from benchmarks.reaction_node import NODE, PROBE, ROOT, _running
 from benchmarks.samples import summary
 from emotion_perception.image.demo_clip import DEMO_SPANS, demo_frames
 from emotion_perception.models import find_model
-from emotion_perception.nodes.transports import local_variables
+from emotion_perception.nodes.transports import free_domain, local_variables
 from emotion_perception.training import registry
 from emotion_perception.training.promotion import HELD_OUT_FILE, HeldOut, decide
 
@@ -40,7 +40,7 @@ MOST_MS = 20.0
 def measure(asks: int, swaps: int) -> dict[str, Any]:
     """Run node, camera and client, and sum up."""
     variables = children.environment(
-        ROS_DOMAIN_ID=str(_free_domain()),
+        ROS_DOMAIN_ID=str(free_domain()),
         **local_variables(640 * 480 * 3),
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import random
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from benchmarks import children
 from benchmarks.children import Child, ChildError
 from benchmarks.machine import memory_mb
 from benchmarks.samples import summary
-from emotion_perception.nodes.transports import local_variables
+from emotion_perception.nodes.transports import free_domain, local_variables
 
 ROOT = Path(__file__).absolute().parents[1]
 PROBE = ROOT / "benchmarks" / "workers" / "ros_probe.py"
@@ -80,13 +78,9 @@ def measure(
 
 
 def private_domain() -> dict[str, str]:
-    """Return an environment for processes that nobody else shall hear.
-
-    Raises:
-        ChildError: every domain is taken.
-    """
+    """Return an environment for processes that nobody else shall hear."""
     variables = children.environment(
-        ROS_DOMAIN_ID=str(_free_domain()),
+        ROS_DOMAIN_ID=str(free_domain()),
         **local_variables(640 * 480 * 3),
     )
     for name in ("ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"):
@@ -153,18 +147,6 @@ def processor_s(pid: int) -> float:
     text = (Path("/proc") / str(pid) / "stat").read_text()
     words = text.rpartition(")")[2].split()  # the name before it may hold spaces
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_domain() -> int:
-    """Return a ROS domain that nobody on this machine seems to be in."""
-    for domain in random.sample(range(1, 102), 101):
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
-        ):
-            probe.bind(("", 7400 + 250 * domain + 10))  # the port of its first participant
-            return domain
-    raise ChildError("no free ROS domain")
 
 
 @contextlib.contextmanager

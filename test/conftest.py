@@ -8,14 +8,13 @@ import fcntl
 import itertools
 import os
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from emotion_perception.nodes.transports import local_variables
+from emotion_perception.nodes.transports import is_free, local_variables
 
 # Started in the background of a shell, this process ignores Ctrl-C, and all that it starts would.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -23,21 +22,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Workers of a parallel run are processes of their own.
 _candidates = itertools.count(os.getpid() * 13)
-
-
-# What starts nodes, or waits for them: one after the other in a parallel run, beside the others.
-_WITH_NODES = {"ros", "system", "test_readme_commands_run.py"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Tell pytest-xdist what one worker has to run."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        group = "nodes" if path.parts[0] in _WITH_NODES else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
@@ -82,18 +66,7 @@ def _take(domain):
     held = lock.open("w")
     with contextlib.suppress(OSError):
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_free(domain):
+        if is_free(domain):
             return held
     held.close()
     return None
-
-
-def _is_free(domain):
-    """Whether nobody listens on the ports that participants of the domain would take."""
-    for offset in (0, 10, 12, 14, 16):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + offset))
-            except OSError:
-                return False
-    return True

@@ -13,10 +13,8 @@ import contextlib
 import io
 import json
 import os
-import random
 import shlex
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotion_perception.nodes.transports import local_variables
+from emotion_perception.nodes.transports import free_domain, local_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     source = _choose_source(arguments.source, console)
     _check_writable(arguments.output)
-    domain = _free_domain() if arguments.domain_id is None else arguments.domain_id
+    domain = free_domain() if arguments.domain_id is None else arguments.domain_id
     variables = _keep_to_this_machine(domain, arguments.output)
     told = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     console.print(f"To watch it with ros2 from another terminal: export {told}", style="dim")
@@ -182,29 +180,6 @@ def _choose_source(wanted: str, console: Console) -> Source:
             fps=source.fps,
             rate=_PICTURES_RATE if pictures else 0.0,
         )
-
-
-def _free_domain() -> int:
-    """Return a ROS domain in which no participant of this machine listens, as far as can be seen.
-
-    Up to 101, because beyond it the ports belong to Linux's outgoing connections.
-    """
-    domains = random.sample(range(1, 102), 20)
-    return next(filter(_is_free, domains), domains[0])
-
-
-def _is_free(domain: int) -> bool:
-    # With shared memory alone nobody has a port.
-    if Path(f"/dev/shm/fastrtps_port{7400 + 250 * domain}").exists():
-        return False
-    # The port of the discovery that all participants share, and those of the first four.
-    for offset in (0, 10, 12, 14, 16):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + offset))
-            except OSError:
-                return False
-    return True
 
 
 def _keep_to_this_machine(domain: int, output: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright 2026 the emotion_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""How images travel: what Fast DDS has to be told for them.
+"""How images travel: what Fast DDS has to be told for them, and where nobody else travels.
 
 Its shared memory takes 0.5 MB by default, half of a 640x480 image. Every image is then sent twice,
 in pieces, comes ten milliseconds late, and after some thousands of them every second one is lost
@@ -11,9 +11,14 @@ in pieces, comes ten milliseconds late, and after some thousands of them every s
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
+import random
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 VARIABLE: Final = "FASTDDS_BUILTIN_TRANSPORTS"
@@ -79,6 +84,43 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
         "one machine they come late, and after some thousands every second one is lost; set "
         f"{what} for the camera's node and this one (see Troubleshooting in the README)"
     )
+
+
+def free_domain() -> int:
+    """Return a ROS domain in which no participant of this machine listens, as far as can be seen.
+
+    Up to 101, because beyond it the ports belong to Linux's outgoing connections.
+    """
+    domains = random.sample(range(1, 102), 101)
+    return next(filter(is_free, domains), domains[0])
+
+
+def is_free(domain: int) -> bool:
+    """Whether nobody on this machine is seen in a ROS domain."""
+    shared_by_all = 7400 + 250 * domain
+    if _is_listened_to(shared_by_all):
+        return False
+    for offset in (0, 10, 12, 14, 16):  # and those of the first four participants
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", shared_by_all + offset))
+            except OSError:
+                return False
+    return True
+
+
+def _is_listened_to(port: int) -> bool:
+    """Whether a process has a port of Fast DDS's shared memory: it then holds a lock on a file."""
+    for kind in ("sl", "el"):
+        with (
+            contextlib.suppress(FileNotFoundError),
+            Path(f"/dev/shm/fastrtps_port{port}_{kind}").open("rb") as file,
+        ):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
 
 
 def _is_fast_dds(environment: Mapping[str, str]) -> bool:

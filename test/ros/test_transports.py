@@ -3,8 +3,12 @@
 
 """What Fast DDS is told for images."""
 
+import contextlib
+import socket
+
 import pytest
 
+from emotion_perception.nodes import transports
 from emotion_perception.nodes.transports import VARIABLE, advice, local, local_variables, network
 
 VGA = 640 * 480 * 3
@@ -75,3 +79,28 @@ def test_the_node_says_so_once(domain_id, monkeypatch):
         assert wait(lambda: len(robot.reactions) > before + 10)
         (line,) = told()
         assert LOCAL in line
+
+
+def test_a_free_domain_is_one_in_which_nobody_listens(monkeypatch):
+    monkeypatch.setattr(transports.random, "sample", lambda *_: [7, 8, 9, 10])
+    with contextlib.ExitStack() as stack:
+        # What all participants share, the first one's, and the second one's port.
+        for domain, offset in ((7, 0), (8, 10), (9, 12)):
+            taken = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):  # taken already
+                taken.bind(("", 7400 + 250 * domain + offset))
+        assert transports.free_domain() not in (7, 8, 9)
+
+
+def test_who_has_shared_memory_alone_is_seen_too(domain_id):
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    if "fastrtps" not in rclpy.get_rmw_implementation_identifier():
+        pytest.skip("another middleware")
+    assert transports.is_free(domain_id)
+    node = rclpy.create_node("somebody", context=context)
+    assert not transports.is_free(domain_id)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert transports.is_free(domain_id)
