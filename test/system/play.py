@@ -28,11 +28,12 @@ def main(path: str, reliability: str) -> None:
     node = rclpy.create_node("player")
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability])
     publisher = node.create_publisher(Image, "image_raw", qos)
-    answered, answer = threading.Event(), [""]
+    answered, wanted = threading.Event(), [""]
 
     def note(message: UserReaction) -> None:
-        answer[0] = message.header.frame_id
-        answered.set()
+        # What was sent twice is answered twice: the second answer is not that of the next frame.
+        if message.header.frame_id == wanted[0] and message.reason != message.REASON_NOT_LOOKED:
+            answered.set()
 
     node.create_subscription(UserReaction, "user_reaction", note, 10)
     executor = SingleThreadedExecutor()
@@ -42,11 +43,12 @@ def main(path: str, reliability: str) -> None:
     for frame in open_source(path):
         header = Header(stamp=node.get_clock().now().to_msg(), frame_id=str(frame.index))
         image = frame.image[::step, ::step]
+        wanted[0] = header.frame_id
+        answered.clear()
         for _ in range(100):
             publisher.publish(bgr_image(header, image))
-            if answered.wait(0.5) and answer[0] == header.frame_id:
+            if answered.wait(0.5):
                 break
-        answered.clear()
     executor.shutdown()
     spinning.join()
     node.destroy_node()
