@@ -15,6 +15,7 @@ from rclpy.node import Node
 
 from emotion_perception.device import resolve_device
 from emotion_perception.nodes.serving import ModelLoader, Serving
+from emotion_perception.nodes.tasks import run_in_executor
 from emotion_perception.nodes.watchdog import HANGS_WITHIN_S, MOST_HANGS, Lateness
 from emotion_perception.nodes.worker import NewestItemWorker
 from emotion_perception.pipeline import ReactionPipeline
@@ -190,8 +191,8 @@ class Judge:
 
     def device_failed(self, failed: Loaded, error: Exception) -> None:
         """Go on with the CPU if what failed is on a GPU. From any thread."""
-        if failed.pipeline.device != "cpu" and self._node.executor is not None:
-            self._node.executor.create_task(self._leave_device, failed, error)
+        if failed.pipeline.device != "cpu":
+            run_in_executor(self._node, self._leave_device, failed, error)
 
     def _leave_device(self, failed: Loaded, error: Exception) -> None:
         if self.loaded is not failed or self._making is not None:
@@ -251,8 +252,7 @@ class Judge:
                 found = self._load(device, serving.patient_id, serving.version)
             except Exception as error:
                 found = error
-            if self._node.executor is not None:
-                self._node.executor.create_task(self._take, thread, found, device)
+            run_in_executor(self._node, self._take, thread, found, device)
 
         thread = threading.Thread(target=work, name=_MAKING, daemon=True)
         self._making, self._making_since, self._making_for = thread, time.monotonic(), device

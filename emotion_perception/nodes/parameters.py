@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -191,8 +192,11 @@ def help_text(node: str, purpose: str, table: Sequence[Spec] = PARAMETERS) -> st
 def start_ros(node: str, args: list[str] | None) -> bool:
     """Call rclpy.init; False, with the reason on standard error, where it can't read its arguments.
 
-    Left to itself the error would look like that of a node that was told to stop.
+    Left to itself the error would look like that of a node that was told to stop. From here on
+    SIGINT does what SIGTERM does: rclpy closes the context, and whoever waits for it is told.
     """
+    # Not Python's own: its KeyboardInterrupt comes besides, at any line, that of cleaning up too.
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         rclpy.init(args=args)
     except RuntimeError as error:

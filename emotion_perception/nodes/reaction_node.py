@@ -57,6 +57,7 @@ from emotion_perception.nodes.pseudonyms import Pseudonyms, QuietLogger
 from emotion_perception.nodes.ros4hri import Ros4Hri, unavailable
 from emotion_perception.nodes.serving import ModelLoader, Serving
 from emotion_perception.nodes.statistics import Statistics
+from emotion_perception.nodes.tasks import run_in_executor
 from emotion_perception.nodes.transports import advice
 from emotion_perception.nodes.watchdog import TICK_S, ProcessGuard
 from emotion_perception.nodes.worker import NewestItemWorker
@@ -355,7 +356,7 @@ class ReactionNode(LifecycleNode):
 
         loader.load_beside(
             patient_id, version,
-            lambda found: self.executor.create_task(arrive, found) if self.executor else None,
+            lambda found: run_in_executor(self, arrive, found),
             lenient,
         )  # fmt: skip
 
@@ -679,15 +680,15 @@ def main(args: list[str] | None = None) -> int:
         executor.add_node(node)
         node.autostart()
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except HungError as error:
         print(f"reaction_node: {error}", file=sys.stderr)
         code = 1
-    except RuntimeError:
+    except Exception:
         if rclpy.ok():
             raise
-        # rclpy's complaint that it was told to stop while the node was being made
+        # rclpy's complaint, of many kinds, that it was told to stop while the node was being made
     finally:
         # A second signal must not break this; launch and the terminal both send one.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -246,9 +246,9 @@ def main(args: list[str] | None = None) -> int:
     try:
         node = VideoSourceNode()
         return node.run()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         return 0
-    except RuntimeError:
+    except Exception:
         if rclpy.ok():
             raise
         return 0  # rclpy's complaint that it was told to stop before it began to spin

@@ -40,3 +40,39 @@ def test_reaction_node_ends_cleanly(domain_id, signals, active):
     if not active and child.returncode == -signals[0]:
         pytest.skip("this machine was too slow: the signal came while Python was starting")
     assert child.returncode == 0, output
+
+
+WHILE_IT_IS_MADE = """
+import os, sys, time
+from emotion_perception.nodes import observations, reaction_node
+make = observations.ActionServer
+def make_late(*arguments, **options):
+    os.kill(os.getpid(), {number})
+    time.sleep(0.3)  # rclpy closes the context in a thread of its own
+    return make(*arguments, **options)
+observations.ActionServer = make_late
+sys.exit(reaction_node.main([]))
+"""
+WHILE_IT_CLEANS_UP = """
+import os, signal, sys, threading
+from emotion_perception.nodes import reaction_node
+set_handler = signal.signal
+def set_late(number, handler):
+    if handler == signal.SIG_IGN:
+        os.kill(os.getpid(), {number})
+    return set_handler(number, handler)
+signal.signal = set_late
+threading.Timer(1.0, os.kill, (os.getpid(), {number})).start()
+sys.exit(reaction_node.main([]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("program", [WHILE_IT_IS_MADE, WHILE_IT_CLEANS_UP], ids=["made", "end"])
+def test_told_to_stop_at_a_bad_moment(domain_id, program, number):
+    ended = subprocess.run(
+        [sys.executable, "-c", program.format(number=int(number))],
+        cwd=Path(__file__).parent, env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
