@@ -53,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
         # Not set by default: whoever has another setting on another machine sees nothing at all.
         ("fastdds_transports", "", f"Sets {TRANSPORTS} for the nodes unless it is set already. "
          "For images above 0.5 MB (640x480 in colour): "
-         "'LARGE_DATA?max_msg_size=1MB&sockets_size=1MB'. The camera's node, and every node on "
+         "'LARGE_DATA?sockets_size=1MB'. The camera's node, and every node on "
          "another machine, then needs the same setting."),
         ("enclaves", "", "On a secured ROS 2, where the enclaves are: /emotion_perception as in "
          "the shipped policy. Empty: ROS_SECURITY_ENCLAVE_OVERRIDE or none."),

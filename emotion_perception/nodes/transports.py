@@ -3,10 +3,15 @@
 
 """How images travel: what Fast DDS has to be told for them, and where nobody else travels.
 
-Its shared memory takes 0.5 MB by default, half of a 640x480 image. Every image is then sent twice,
-in pieces, comes ten milliseconds late, and after some thousands of them every second one is lost
-(rmw_fastrtps issue 789 looks like the same). With room for whole images none of it happens. Where
-`ROS_AUTOMATIC_DISCOVERY_RANGE` is LOCALHOST, rmw_fastrtps takes the 0.5 MB whatever it is told.
+Its shared memory takes 0.5 MB by default, half of a 640x480 image. What does not fit is sent again
+and comes ten milliseconds late, and after some thousands of images a third of them or more is lost
+(rmw_fastrtps issue 789 looks like the same); `benchmarks.transports` shows both, and neither with
+room for whole images. Where `ROS_AUTOMATIC_DISCOVERY_RANGE` is LOCALHOST, rmw_fastrtps takes the
+0.5 MB whatever it is told.
+
+The room is `sockets_size` alone, images go through it in pieces. `max_msg_size` would send them in
+one, no faster, and Fast DDS 2.14.5 then takes an image's own bytes for its statistics where the
+60th from the end is 128: it cuts them off, and that image never arrives however often it is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import fcntl
 import math
 import os
 import random
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +34,11 @@ HD: Final = 1280 * 720 * 3
 
 DEFAULT_ROOM: Final = 500_000
 """Bytes of a message above which the default is too small."""
+
+WHOLE: Final = 65_500
+"""Bytes of the largest piece of a message that Fast DDS counts right."""
+
+_UNITS: Final = {"": 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
 def network(size: int = HD) -> str:
@@ -45,8 +56,7 @@ def local(size: int = HD) -> str:
 
 
 def _room(size: int) -> str:
-    megabytes = math.ceil(1.05 * size / 1e6)  # a little more than the image
-    return f"max_msg_size={megabytes}MB&sockets_size={megabytes}MB"
+    return f"sockets_size={math.ceil(1.05 * size / 1e6)}MB"  # a little more than the image
 
 
 def local_variables(size: int = HD, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -68,12 +78,19 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
         size: of an image, bytes.
         environment: of this process.
     """
-    if size <= DEFAULT_ROOM or not _is_fast_dds(environment):
+    if not _is_fast_dds(environment):
         return ""
     if {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & environment.keys():
         return ""  # whoever wrote profiles knows
     ignored = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
-    if "max_msg_size" in environment.get(VARIABLE, "") and not ignored:
+    setting = "" if ignored else environment.get(VARIABLE, "")
+    better = local(size) if setting.startswith("SHM") else network(size)
+    if size > WHOLE and _piece(setting) > WHOLE:
+        return (
+            f"{VARIABLE} has max_msg_size: with Fast DDS 2.14.5 one image of some hundreds then "
+            f"never arrives; set {VARIABLE}='{better}' for the camera's node and this one"
+        )
+    if size <= DEFAULT_ROOM or "sockets_size" in setting or setting.startswith("UDP"):
         return ""
     what = (
         f"ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{local(size)}'" if ignored
@@ -81,9 +98,15 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
     )  # fmt: skip
     return (
         f"images of {size / 1e6:.1f} MB do not fit the shared memory of Fast DDS as it is set: on "
-        "one machine they come late, and after some thousands every second one is lost; set "
+        "one machine they come late, and after some thousands many are lost; set "
         f"{what} for the camera's node and this one (see Troubleshooting in the README)"
     )
+
+
+def _piece(setting: str) -> int:
+    """Return the bytes of a message that is sent in one; 0 where nothing is said of it."""
+    found = re.search(r"max_msg_size=(\d+)([KMG]?B)?", setting, re.IGNORECASE)
+    return int(found[1]) * _UNITS[(found[2] or "").upper()] if found else 0
 
 
 def free_domain() -> int:

@@ -5,6 +5,8 @@
 
 import contextlib
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -12,8 +14,8 @@ from emotion_perception.nodes import transports
 from emotion_perception.nodes.transports import VARIABLE, advice, local, local_variables, network
 
 VGA = 640 * 480 * 3
-NETWORK = "LARGE_DATA?max_msg_size=1MB&sockets_size=1MB"
-LOCAL = "SHM?max_msg_size=1MB&sockets_size=1MB"
+NETWORK = "LARGE_DATA?sockets_size=1MB"
+LOCAL = "SHM?sockets_size=1MB"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,7 @@ LOCAL = "SHM?max_msg_size=1MB&sockets_size=1MB"
         ({VARIABLE: "LARGE_DATA"}, f"set {VARIABLE}='{NETWORK}'"),
         ({VARIABLE: NETWORK}, ""),
         ({VARIABLE: LOCAL}, ""),
+        ({VARIABLE: "UDPv4"}, ""),
         # It does not hold there.
         (
             {VARIABLE: NETWORK, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
@@ -37,6 +40,22 @@ def test_advice(environment, words):
     assert words in told
     assert bool(words) == bool(told)
     assert advice(320 * 240 * 3, environment) == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "better"),
+    [
+        ("LARGE_DATA?max_msg_size=1MB&sockets_size=1MB", NETWORK),
+        ("SHM?sockets_size=1MB&max_msg_size=100kb", LOCAL),
+        ("SHM?max_msg_size=65501", LOCAL),
+        ("SHM?max_msg_size=65500B&sockets_size=1MB", ""),
+    ],
+)
+@pytest.mark.parametrize("size", [320 * 240 * 3, VGA])
+def test_images_that_would_be_cut(setting, better, size):
+    told = advice(size, {VARIABLE: setting})
+    assert ("never arrives" in told, f"set {VARIABLE}='{better}'" in told) == (bool(better),) * 2
+    assert advice(60_000, {VARIABLE: setting}) == ""
 
 
 def test_room_is_a_little_more_than_the_image():
@@ -79,6 +98,44 @@ def test_the_node_says_so_once(domain_id, monkeypatch):
         assert wait(lambda: len(robot.reactions) > before + 10)
         (line,) = told()
         assert LOCAL in line
+
+
+GREY_CAMERA = """
+import array, time
+import rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("camera")
+publisher = node.create_publisher(Image, "image_raw", QoSProfile(depth=1))
+image = Image(height=480, width=640, step=1920, encoding="bgr8")
+image.data = array.array("B", bytes([128]) * (480 * 1920))
+while True:
+    publisher.publish(image)
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("transports_of", [network, local])
+def test_a_grey_image_arrives_whole(domain_id, monkeypatch, spin_until, transports_of):
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    from sensor_msgs.msg import Image
+
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    monkeypatch.setenv(VARIABLE, transports_of(VGA))
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    listener, images = rclpy.create_node("listener", context=context), []
+    listener.create_subscription(Image, "image_raw", images.append, 1)
+    camera = subprocess.Popen([sys.executable, "-c", GREY_CAMERA])
+    try:
+        spin_until(listener, lambda: len(images) > 2)
+    finally:
+        camera.kill()
+        camera.wait()
+        listener.destroy_node()
+        rclpy.shutdown(context=context)
+    assert all(bytes(image.data) == bytes([128]) * VGA for image in images)
 
 
 def test_a_free_domain_is_one_in_which_nobody_listens(monkeypatch):

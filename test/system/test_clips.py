@@ -89,10 +89,8 @@ class Listener:
 
 
 @pytest.fixture
-def play(domain_id, monkeypatch):
+def play(domain_id):
     """Return a function that plays a recording through the running node."""
-    # Shared memory with room lost one image of these, sent alone by a writer of depth 1, for good.
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(domain_id=domain_id)
     domain = {"ROS_DOMAIN_ID": str(domain_id)}
     node = ["-m", "emotion_perception.nodes.reaction_node", "--ros-args", "-p", "autostart:=true"]

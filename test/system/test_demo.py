@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from waiting import wait
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here")
 pytest.importorskip("emotion_perception.msg", reason="the package is not built")
@@ -77,15 +78,6 @@ def children(pid):
 def is_running(pid):
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def wait(predicate, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if predicate():
-            return True
-        time.sleep(0.05)
     return False
 
 
@@ -242,7 +234,7 @@ def test_demo_keeps_to_this_machine(monkeypatch, tmp_path):
     # Shared memory is on this machine alone, whatever the range.
     assert told == {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_DOMAIN_ID": "42",
-        "FASTDDS_BUILTIN_TRANSPORTS": "SHM?max_msg_size=3MB&sockets_size=3MB",
+        "FASTDDS_BUILTIN_TRANSPORTS": "SHM?sockets_size=3MB",
     }  # fmt: skip
     assert os.environ == {
         **told, "HOME": "/proc",
