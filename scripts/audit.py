@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.audit_database import Database, normal, read_database
+from scripts.audit_database import Database, newest, normal, read_database
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = ROOT / "docs" / "vulnerabilities.toml"
@@ -183,7 +183,11 @@ def main() -> int:
     parser.add_argument("--known", type=Path, default=KNOWN, help="findings that are explained")
     parser.add_argument("--service", choices=("pypi", "osv"), default="pypi")
     parser.add_argument("--osv-url", help="another service that answers as OSV does")
-    parser.add_argument("--database", type=Path, help="OSV's PyPI/all.zip; nobody is asked")
+    parser.add_argument(
+        "--database",
+        type=Path,
+        help="OSV's PyPI/all.zip, or a ZIP of pypa/advisory-database; nobody is asked",
+    )
     chosen = parser.parse_args()
 
     known = read_known(chosen.known)
@@ -196,6 +200,7 @@ def main() -> int:
             except (OSError, ValueError) as error:
                 print(f"NOT AUDITED: {error}", file=sys.stderr)
                 return 2
+            print(f"{chosen.database}: what was known on {newest(entries) or 'an unknown day'}")
             url, service = stack.enter_context(Database(entries)).url, "osv"
         return judge(ask(service, url), known, locked_names(ROOT / "requirements" / "locked"))
 

@@ -5,6 +5,7 @@
 
 OSV offers all that it knows of the Python package index as one ZIP archive of JSON files, which can
 be carried to a machine without a way out: ``PyPI/all.zip`` of its bucket ``osv-vulnerabilities``.
+A ZIP archive of the repository pypa/advisory-database, the same in YAML, is read too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 MOST_BYTES = 4 << 20
 """Of one entry, and of a question."""
@@ -37,9 +40,15 @@ def read_database(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                if not member.filename.endswith(".json") or member.file_size > MOST_BYTES:
+                if member.file_size > MOST_BYTES:
                     continue
-                entry = json.loads(archive.read(member))
+                if member.filename.endswith(".json"):
+                    entry = json.loads(archive.read(member))
+                elif re.search(r"(^|/)vulns/.*\.yaml$", member.filename):
+                    # All texts as they stand: a version is no number, a date goes into JSON.
+                    entry = yaml.load(archive.read(member), yaml.CBaseLoader)
+                else:
+                    continue
                 packages = [told.get("package", {}) for told in entry.get("affected", [])]
                 names = {normal(p["name"]) for p in packages if p.get("ecosystem") == "PyPI"}
                 for name in names:
@@ -51,6 +60,11 @@ def read_database(path: Path) -> dict[str, list[dict[str, Any]]]:
             f"{path}: nothing on the Python package index; expected OSV's PyPI/all.zip"
         )
     return found
+
+
+def newest(entries: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the day on which an entry was changed last, as 2026-01-31; empty if none tells."""
+    return max(str(e.get("modified", ""))[:10] for found in entries.values() for e in found)
 
 
 def affects(entry: dict[str, Any], name: str, version: str) -> bool:

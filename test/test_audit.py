@@ -50,14 +50,26 @@ def test_which_versions_are_affected(made, version, expected):
 def archive(tmp_path):
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("PYSEC-1.json", json.dumps(entry(name="Num_Py.x")))
+        file.writestr("PYSEC-1.json", json.dumps(entry(name="Num_Py.x", modified="2026-01-31")))
+        # A version that looks like a number, and a date.
+        file.writestr(
+            "database-main/vulns/yamled/PYSEC-2.yaml",
+            "id: PYSEC-2\nmodified: 2025-12-24T00:00:00Z\naffected:\n"
+            "- package: {name: yamled, ecosystem: PyPI}\n  versions: [1.10]\n",
+        )
         file.writestr("README.md", "no entry")
+        file.writestr("README.yaml", "no entry")
     return path
 
 
 def test_database_answers_as_osv_does(archive):
-    with audit_database.Database(audit_database.read_database(archive)) as server:
-        for name, version, expected in (("num-py-x", "1", ["PYSEC-1"]), ("numpy", "1", [])):
+    entries = audit_database.read_database(archive)
+    assert audit_database.newest(entries) == "2026-01-31"
+    with audit_database.Database(entries) as server:
+        for name, version, expected in (
+            ("num-py-x", "1", ["PYSEC-1"]), ("numpy", "1", []),
+            ("yamled", "1.10", ["PYSEC-2"]), ("yamled", "1.1", []),
+        ):  # fmt: skip
             asked = {"package": {"name": name, "ecosystem": "PyPI"}, "version": version}
             request = urllib.request.Request(server.url, json.dumps(asked).encode())
             with urllib.request.urlopen(request, timeout=30) as reply:
