@@ -55,9 +55,12 @@ def read_database(path: Path) -> dict[str, list[dict[str, Any]]]:
                     found[name].append(entry)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: not a ZIP archive ({error})") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: an entry is no YAML ({error})") from error
     if not found:
         raise ValueError(
-            f"{path}: nothing on the Python package index; expected OSV's PyPI/all.zip"
+            f"{path}: nothing on the Python package index; expected OSV's PyPI/all.zip "
+            "or a ZIP of pypa/advisory-database"
         )
     return found
 

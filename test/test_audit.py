@@ -86,6 +86,10 @@ def test_other_archives_are_refused(tmp_path):
         file.writestr("x.json", "{}")
     with pytest.raises(ValueError, match=r"expected OSV's PyPI/all\.zip"):
         audit_database.read_database(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("vulns/x/PYSEC-1.yaml", "id: [")
+    with pytest.raises(ValueError, match=r"all\.zip: an entry is no YAML"):
+        audit_database.read_database(path)
 
 
 def package(name="numpy", version="1.0", *ids, skipped=False):

@@ -35,7 +35,7 @@ HD: Final = 1280 * 720 * 3
 DEFAULT_ROOM: Final = 500_000
 """Bytes of a message above which the default is too small."""
 
-WHOLE: Final = 65_500
+LARGEST_PIECE: Final = 65_500
 """Bytes of the largest piece of a message that Fast DDS counts right."""
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
@@ -45,7 +45,7 @@ def network(size: int = HD) -> str:
     """Return the transports for nodes that other machines hear too.
 
     Args:
-        size: of the largest image, bytes. Each node takes about twelve times as much memory.
+        size: of the largest image, bytes.
     """
     return f"LARGE_DATA?{_room(size)}"
 
@@ -72,7 +72,7 @@ def local_variables(size: int = HD, environment: Mapping[str, str] = os.environ)
 
 
 def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
-    """Say what to set so that images of this size arrive in time; empty if nothing.
+    """Say what to set so that images of this size arrive in time and whole; empty if nothing.
 
     Args:
         size: of an image, bytes.
@@ -85,7 +85,7 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
     ignored = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
     setting = "" if ignored else environment.get(VARIABLE, "")
     better = local(size) if setting.startswith("SHM") else network(size)
-    if size > WHOLE and _piece(setting) > WHOLE:
+    if size > LARGEST_PIECE and _piece(setting) > LARGEST_PIECE:
         return (
             f"{VARIABLE} has max_msg_size: with Fast DDS 2.14.5 one image of some hundreds then "
             f"never arrives; set {VARIABLE}='{better}' for the camera's node and this one"
