@@ -35,7 +35,7 @@ CONTENDERS = {
     "as it comes": {RANGE: "SUBNET", VARIABLE: "DEFAULT"},
     "LOCALHOST": {RANGE: "LOCALHOST", VARIABLE: network()},
     "LARGE_DATA": {RANGE: "SUBNET", VARIABLE: "LARGE_DATA"},
-    "LARGE_DATA with room": {RANGE: "SUBNET", VARIABLE: network()},
+    "the default with room": {RANGE: "SUBNET", VARIABLE: network()},
     "shared memory with room": {RANGE: "SUBNET", VARIABLE: local()},
 }
 PARTS = 10

@@ -24,10 +24,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from emotion_perception.nodes.launch_arguments import launch_arguments, launch_values
+from emotion_perception.nodes.transports import VARIABLE, network
 from launch import LaunchDescription
 
 PACKAGE = "emotion_perception"
-TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 # In security/policy.xml.
 ENCLAVES = {"reaction_node": "reaction_node", "video_source_node": "camera"}
 CHOICES = {"log_level": ["debug", "info", "warn", "error", "fatal"]}
@@ -50,11 +50,9 @@ def generate_launch_description() -> LaunchDescription:
          "own node."),
         ("loop", "false", "Start a recording named by video_source again at its end."),
         ("rate", "0.0", "Frames a second of video_source; 0 keeps its own times."),
-        # Not set by default: whoever has another setting on another machine sees nothing at all.
-        ("fastdds_transports", "", f"Sets {TRANSPORTS} for the nodes unless it is set already. "
-         "For images above 0.5 MB (640x480 in colour): "
-         "'LARGE_DATA?sockets_size=1MB'. The camera's node, and every node on "
-         "another machine, then needs the same setting."),
+        ("fastdds_transports", network(), f"Sets {VARIABLE} for the nodes unless it is set "
+         "already: room for images of 1280x720 in shared memory. Empty leaves it as it comes. "
+         "A camera's own node needs the same."),
         ("enclaves", "", "On a secured ROS 2, where the enclaves are: /emotion_perception as in "
          "the shipped policy. Empty: ROS_SECURITY_ENCLAVE_OVERRIDE or none."),
         *launch_arguments(),
@@ -86,8 +84,8 @@ def _nodes(context):
     for name in set(given) - known:
         if near := difflib.get_close_matches(name, known, 1, 0.8):
             actions.append(LogInfo(msg=f"no launch argument {name}; did you mean {near[0]}?"))
-    if given["fastdds_transports"] and TRANSPORTS not in context.environment:
-        actions.append(SetEnvironmentVariable(TRANSPORTS, given["fastdds_transports"]))
+    if given["fastdds_transports"] and VARIABLE not in context.environment:
+        actions.append(SetEnvironmentVariable(VARIABLE, given["fastdds_transports"]))
     # Of two values for a parameter the later one counts: the command line's, not the file's.
     actions.append(
         _node(
@@ -95,7 +93,7 @@ def _nodes(context):
             "reaction_node",
             [given["params_file"], _typed(launch_values(given))],
             respawn=LaunchConfiguration("respawn"),
-            respawn_delay=0.5,
+            respawn_delay=0.2,
         )
     )
     if given["video_source"]:

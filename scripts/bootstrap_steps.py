@@ -326,7 +326,7 @@ def write_env(setup: Setup) -> Path:
         "# Written by scripts/bootstrap.py. Source it to use ROS 2 and this package.",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in values.items()),
         "# Without this, images come late and get lost: emotion_perception/nodes/transports.py.",
-        ': "${FASTDDS_BUILTIN_TRANSPORTS:=LARGE_DATA?sockets_size=3MB}"',
+        ': "${FASTDDS_BUILTIN_TRANSPORTS:=DEFAULT?sockets_size=3MB}"',
         "export FASTDDS_BUILTIN_TRANSPORTS",
         "_put_first() {  # NAME DIRECTORY: unless it is there already",
         '    eval "_known=\\${$1:-}"',

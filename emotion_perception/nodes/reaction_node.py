@@ -37,6 +37,7 @@ from emotion_perception.image.decode import ImageError
 from emotion_perception.nodes.camera import Camera, camera_names
 from emotion_perception.nodes.decoder import decoder
 from emotion_perception.nodes.diagnostics import diagnostics
+from emotion_perception.nodes.discovery import joined
 from emotion_perception.nodes.heap import HeapKeeper
 from emotion_perception.nodes.judge import HungError, Judge, Loaded
 from emotion_perception.nodes.messages import (
@@ -675,7 +676,8 @@ def main(args: list[str] | None = None) -> int:
     try:
         # Made first, because rclpy can't once a signal has come.
         executor = SingleThreadedExecutor()
-        node = ReactionNode()
+        with joined():
+            node = ReactionNode()
         node.guard_process()
         executor.add_node(node)
         node.autostart()

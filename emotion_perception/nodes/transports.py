@@ -44,10 +44,13 @@ _UNITS: Final = {"": 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_00
 def network(size: int = HD) -> str:
     """Return the transports for nodes that other machines hear too.
 
+    They are Fast DDS's usual ones, so that nodes without this setting hear them, and are heard.
+    (With LARGE_DATA only nodes that have it too would.)
+
     Args:
         size: of the largest image, bytes.
     """
-    return f"LARGE_DATA?{_room(size)}"
+    return f"DEFAULT?{_room(size)}"
 
 
 def local(size: int = HD) -> str:
@@ -66,7 +69,7 @@ def local_variables(size: int = HD, environment: Mapping[str, str] = os.environ)
         size: of the largest image, bytes.
         environment: tells which middleware is used.
     """
-    if _is_fast_dds(environment):
+    if is_fast_dds(environment):
         return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", VARIABLE: local(size)}
     return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
@@ -78,13 +81,13 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
         size: of an image, bytes.
         environment: of this process.
     """
-    if not _is_fast_dds(environment):
+    if not is_fast_dds(environment):
         return ""
     if {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & environment.keys():
         return ""  # whoever wrote profiles knows
     ignored = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST"
     setting = "" if ignored else environment.get(VARIABLE, "")
-    better = local(size) if setting.startswith("SHM") else network(size)
+    better = f"{setting.partition('?')[0] or 'DEFAULT'}?{_room(size)}"
     if size > LARGEST_PIECE and _piece(setting) > LARGEST_PIECE:
         return (
             f"{VARIABLE} has max_msg_size: with Fast DDS 2.14.5 one image of some hundreds then "
@@ -94,7 +97,7 @@ def advice(size: int, environment: Mapping[str, str] = os.environ) -> str:
         return ""
     what = (
         f"ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and {VARIABLE}='{local(size)}'" if ignored
-        else f"{VARIABLE}='{network(size)}'"
+        else f"{VARIABLE}='{better}'"
     )  # fmt: skip
     return (
         f"images of {size / 1e6:.1f} MB do not fit the shared memory of Fast DDS as it is set: on "
@@ -146,6 +149,6 @@ def _is_listened_to(port: int) -> bool:
     return False
 
 
-def _is_fast_dds(environment: Mapping[str, str]) -> bool:
-    # Where nothing is said it is the default of Jazzy and Kilted.
+def is_fast_dds(environment: Mapping[str, str]) -> bool:
+    """Whether ROS's middleware is Fast DDS: where nothing is said too, on Jazzy and Kilted."""
     return "fastrtps" in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")

@@ -25,6 +25,7 @@ from std_msgs.msg import Header
 
 from emotion_perception.image.playback import Pacer, open_any_source, timed_frames
 from emotion_perception.image.source import FrameSource, SourceError
+from emotion_perception.nodes.discovery import joined
 from emotion_perception.nodes.messages import bgr_image
 from emotion_perception.nodes.parameters import (
     Change,
@@ -244,7 +245,8 @@ def main(args: list[str] | None = None) -> int:
         return 1
     node = None
     try:
-        node = VideoSourceNode()
+        with joined():
+            node = VideoSourceNode()
         return node.run()
     except ExternalShutdownException:
         return 0

@@ -14,7 +14,8 @@ from emotion_perception.nodes import transports
 from emotion_perception.nodes.transports import VARIABLE, advice, local, local_variables, network
 
 VGA = 640 * 480 * 3
-NETWORK = "LARGE_DATA?sockets_size=1MB"
+NETWORK = "DEFAULT?sockets_size=1MB"
+TCP = "LARGE_DATA?sockets_size=1MB"
 LOCAL = "SHM?sockets_size=1MB"
 
 
@@ -22,7 +23,9 @@ LOCAL = "SHM?sockets_size=1MB"
     ("environment", "words"),
     [
         ({}, f"set {VARIABLE}='{NETWORK}'"),
-        ({VARIABLE: "LARGE_DATA"}, f"set {VARIABLE}='{NETWORK}'"),
+        ({VARIABLE: "LARGE_DATA"}, f"set {VARIABLE}='{TCP}'"),
+        ({VARIABLE: "SHM"}, f"set {VARIABLE}='{LOCAL}'"),
+        ({VARIABLE: TCP}, ""),
         ({VARIABLE: NETWORK}, ""),
         ({VARIABLE: LOCAL}, ""),
         ({VARIABLE: "UDPv4"}, ""),
@@ -45,7 +48,9 @@ def test_advice(environment, words):
 @pytest.mark.parametrize(
     ("setting", "better"),
     [
-        ("LARGE_DATA?max_msg_size=1MB&sockets_size=1MB", NETWORK),
+        ("LARGE_DATA?max_msg_size=1MB&sockets_size=1MB", TCP),
+        ("DEFAULT?max_msg_size=60KB&sockets_size=1MB", ""),
+        ("DEFAULT?sockets_size=1MB&max_msg_size=1MB", NETWORK),
         ("SHM?sockets_size=1MB&max_msg_size=100kb", LOCAL),
         ("SHM?max_msg_size=65501", LOCAL),
         ("SHM?max_msg_size=65500B&sockets_size=1MB", ""),

@@ -1,0 +1,119 @@
+# Copyright 2026 the emotion_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The reaction node killed and started again before a running camera, many times.
+
+    python -m benchmarks.respawn [--kills 20] [--delay 0.2] [--only NAME] [--output JSON]
+
+Told is how long after the kill (SIGKILL) a listener in another process has the next answer; the node
+is started ``--delay`` seconds after it, as the launch file does. The launch itself takes a little
+more: it notices the end first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, reaction_node
+from benchmarks.children import Child, ChildError
+from benchmarks.reaction_node import NODE, PROBE, START_S
+from benchmarks.samples import summary
+from benchmarks.transports import write_frames
+from emotion_perception.nodes.transports import VARIABLE, local, network
+
+FORMAT = 1
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+CONTENDERS = {
+    "the default with room": {RANGE: "SUBNET", VARIABLE: network()},
+    "shared memory with room": {RANGE: "SUBNET", VARIABLE: local()},
+    "LOCALHOST": {RANGE: "LOCALHOST", VARIABLE: network()},
+    "UDPv4": {RANGE: "SUBNET", VARIABLE: "UDPv4"},
+}
+BETWEEN_S = 6.0  # until Fast DDS has noticed the death before
+
+
+def measure(frames: Path, kills: int, delay: float, variables: dict[str, str]) -> list[float]:
+    """Return the seconds from each kill to the next answer.
+
+    Args:
+        frames: what the camera shows, uint8 BGR (N, H, W, 3), see `write_frames`.
+        kills: how many.
+        delay: from a kill to the next start, seconds.
+        variables: of the environment.
+
+    Raises:
+        ChildError: a process ended or nothing arrived.
+    """
+    environment = {**reaction_node.private_domain(), **variables}
+    probe = [sys.executable, PROBE]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(Child([*probe, "listen"], environment)))
+        camera = [*probe, "camera", "--frames", frames, "--rate", str(reaction_node.RATE_HZ)]
+        stack.enter_context(contextlib.closing(Child(camera, environment))).answer(START_S)
+        listener.answer(START_S)
+        node = Child(NODE, environment)
+        found: list[float] = []
+        try:
+            listener.answer(START_S)
+            for _ in range(kills):
+                time.sleep(BETWEEN_S)
+                os.kill(node.pid, signal.SIGKILL)
+                killed = time.monotonic()
+                node.terminate()
+                time.sleep(max(0.0, killed + delay - time.monotonic()))
+                listener.answers()  # those of the dead one
+                node = Child(NODE, environment)
+                found.append(listener.answer(START_S)["arrived"] - killed)
+        finally:
+            node.terminate()
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description="The reaction node killed and started again.")
+    parser.add_argument("--kills", type=int, default=20, help="by each transports")
+    parser.add_argument("--delay", type=float, default=0.2, help="until the next start, s")
+    parser.add_argument("--only", choices=CONTENDERS, action="append", help="one of them")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    chosen = parser.parse_args(arguments)
+    if (obstacle := reaction_node.missing()) is not None:
+        print(obstacle, file=sys.stderr)
+        return 1
+    result: dict[str, Any] = {
+        "format": FORMAT, "source": machine.source(), "machine": machine.machine(),
+        "versions": machine.versions(), "kills": chosen.kills, "delay_s": chosen.delay,
+        "contenders": {},
+    }  # fmt: skip
+    others = machine.Others()
+    with tempfile.TemporaryDirectory() as place:
+        frames = Path(place) / "frames.npy"
+        write_frames(frames, 640, 480)
+        for name in chosen.only or CONTENDERS:
+            machine.say(name)
+            try:
+                seconds = measure(frames, chosen.kills, chosen.delay, CONTENDERS[name])
+            except ChildError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 1
+            result["contenders"][name] = {
+                "variables": CONTENDERS[name],
+                "seconds": [round(value, 2) for value in seconds],
+                "within_3_s": sum(value <= 3.0 for value in seconds) / len(seconds),
+                **summary(seconds),
+            }
+    machine.tell({**result, "others_share": others.share()}, chosen.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
