@@ -5,9 +5,9 @@
 
     python -m benchmarks.respawn [--kills 20] [--delay 0.2] [--only NAME] [--output JSON]
 
-Told is how long after the kill (SIGKILL) a listener in another process has the next answer; the node
-is started ``--delay`` seconds after it, as the launch file does. The launch itself takes a little
-more: it notices the end first.
+Told is how long after the kill (SIGKILL) a listener in another process has the next answer. The
+node is started ``--delay`` seconds after it, as the launch file does; the launch itself takes a
+little more, because it notices the end first.
 """
 
 from __future__ import annotations
