@@ -73,6 +73,7 @@ def measure(frames: Path, kills: int, delay: float, variables: dict[str, str]) -
                 listener.answers()  # those of the dead one
                 node = Child(NODE, environment)
                 found.append(listener.answer(START_S)["arrived"] - killed)
+                machine.say(f"{found[-1]:.2f} s")
         finally:
             node.terminate()
     return found

@@ -384,3 +384,15 @@ def test_transports_are_told_apart(tmp_path):
     for found in result["contenders"].values():
         assert len(found["parts"]) == 10
         assert sum(part["answered"] for part in found["parts"]) > 1
+
+
+def test_the_node_killed_and_started_again(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not here")
+    pytest.importorskip("emotion_perception.srv", reason="the package is not built")
+    pytest.importorskip("matplotlib", reason="its photographs are the faces")
+    output = tmp_path / "result.json"
+    only = "the default with room"
+    bench("benchmarks.respawn", "--kills", "1", "--only", only, "--output", str(output))
+    (found,) = json.loads(output.read_text())["contenders"].values()
+    assert found["count"] == len(found["seconds"]) == 1
+    assert found["seconds"][0] > 0.2  # it is started no sooner

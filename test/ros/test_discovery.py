@@ -127,10 +127,11 @@ def test_the_living_are_counted_by_id(port, tmp_path):
 
 
 @pytest.fixture
-def ros(domain_id):
+def ros(domain_id, monkeypatch):
     """The default context on a domain with Fast DDS's shared memory; its number."""
     if "fastrtps" not in rclpy.get_rmw_implementation_identifier():
         pytest.skip("another middleware")
+    monkeypatch.setenv(VARIABLE, "DEFAULT?sockets_size=1MB")
     rclpy.init()
     yield domain_id
     rclpy.try_shutdown()
@@ -156,18 +157,15 @@ def made(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("transports", ["SHM", "DEFAULT?sockets_size=1MB"])
-def test_nodes_join_and_find_the_others(domain_id, monkeypatch, spin_until, request, transports):
-    monkeypatch.setenv(VARIABLE, transports)
-    request.getfixturevalue("peer")
-    assert len(participants(domain_id)) == 1
+def test_nodes_join_and_find_the_others(ros, peer, spin_until):
+    assert len(participants(ros)) == 1
     with joined():
         node = rclpy.create_node("late")
-    assert len(participants(domain_id)) == 2  # one of a process
+    assert len(participants(ros)) == 2  # one of a process
     spin_until(node, lambda: node.count_publishers("/peer") == 1)
     spin_until(node, lambda: set(node.get_node_names()) == {"late", "peer"})
     node.destroy_node()
-    assert len(participants(domain_id)) == 1
+    assert len(participants(ros)) == 1
 
 
 def test_whoever_meets_everybody_is_kept(ros, made):
@@ -200,7 +198,11 @@ def test_after_a_death_other_ports_are_taken(ros, peer):
 
 @pytest.mark.parametrize(
     "environment",
-    [{VARIABLE: "LARGE_DATA?sockets_size=1MB"}, {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}],
+    [
+        {VARIABLE: "LARGE_DATA?sockets_size=1MB"},
+        {VARIABLE: "SHM"},
+        {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"},
+    ],
 )
 def test_where_it_does_not_help_nothing_is_done(ros, made, environment):
     with joined(environment):
