@@ -249,11 +249,11 @@ def test_nothing_is_left_behind_and_no_message_shows_anybody(start, witness):
     assert all(told[name] for name in ("user_reaction", "reaction_node/faces", "/diagnostics"))
     # Only who subscribes to it gets a picture; and so does this test, if it can find one.
     drawn = witness.take("reaction_node/debug_image", Image)
-    witness.wait(lambda: len(drawn) >= 3)
+    # Not the first few: on a busy machine the witness may have missed the pictures under them.
+    witness.wait(lambda: any(holds(raw, witness.parts) for raw in list(drawn)))
     node.stop()
     parts = witness.parts
     assert len(parts) > 20
-    assert any(holds(raw, parts) for raw in drawn)
     for name, messages in told.items():
         assert not any(holds(raw, parts) for raw in messages), name
     left = [path for folder in node.folders.values() for path in folder.rglob("*")]
