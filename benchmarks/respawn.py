@@ -3,7 +3,7 @@
 
 """The reaction node killed and started again before a running camera, many times.
 
-    python -m benchmarks.respawn [--kills 20] [--delay 0.2] [--only NAME] [--output JSON]
+    python -m benchmarks.respawn [--kills 20] [--delay 0.2] [--only TRANSPORTS] [--output JSON]
 
 Told is how long after the kill (SIGKILL) a listener in another process has the next answer. The
 node is started ``--delay`` seconds after it, as the launch file does; the launch itself takes a
@@ -17,27 +17,17 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, reaction_node
-from benchmarks.children import Child, ChildError
+from benchmarks.children import Child
 from benchmarks.reaction_node import NODE, PROBE, START_S
 from benchmarks.samples import summary
-from benchmarks.transports import write_frames
-from emotion_perception.nodes.transports import VARIABLE, local, network
+from benchmarks.transports import add_options, tell_each
 
-FORMAT = 1
-RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
-CONTENDERS = {
-    "the default with room": {RANGE: "SUBNET", VARIABLE: network()},
-    "shared memory with room": {RANGE: "SUBNET", VARIABLE: local()},
-    "LOCALHOST": {RANGE: "LOCALHOST", VARIABLE: network()},
-    "UDPv4": {RANGE: "SUBNET", VARIABLE: "UDPv4"},
-}
 BETWEEN_S = 6.0  # until Fast DDS has noticed the death before
 
 
@@ -84,36 +74,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The reaction node killed and started again.")
     parser.add_argument("--kills", type=int, default=20, help="by each transports")
     parser.add_argument("--delay", type=float, default=0.2, help="until the next start, s")
-    parser.add_argument("--only", choices=CONTENDERS, action="append", help="one of them")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    add_options(parser)
     chosen = parser.parse_args(arguments)
-    if (obstacle := reaction_node.missing()) is not None:
-        print(obstacle, file=sys.stderr)
-        return 1
-    result: dict[str, Any] = {
-        "format": FORMAT, "source": machine.source(), "machine": machine.machine(),
-        "versions": machine.versions(), "kills": chosen.kills, "delay_s": chosen.delay,
-        "contenders": {},
-    }  # fmt: skip
-    others = machine.Others()
-    with tempfile.TemporaryDirectory() as place:
-        frames = Path(place) / "frames.npy"
-        write_frames(frames, 640, 480)
-        for name in chosen.only or CONTENDERS:
-            machine.say(name)
-            try:
-                seconds = measure(frames, chosen.kills, chosen.delay, CONTENDERS[name])
-            except ChildError as error:
-                print(f"{name}: {error}", file=sys.stderr)
-                return 1
-            result["contenders"][name] = {
-                "variables": CONTENDERS[name],
-                "seconds": [round(value, 2) for value in seconds],
-                "within_3_s": sum(value <= 3.0 for value in seconds) / len(seconds),
-                **summary(seconds),
-            }
-    machine.tell({**result, "others_share": others.share()}, chosen.output)
-    return 0
+    return tell_each(
+        chosen, (640, 480), {"kills": chosen.kills, "delay_s": chosen.delay},
+        lambda frames, variables: _told(measure(frames, chosen.kills, chosen.delay, variables)),
+    )  # fmt: skip
+
+
+def _told(seconds: list[float]) -> dict[str, Any]:
+    return {
+        "seconds": [round(value, 2) for value in seconds],
+        "within_3_s": sum(value <= 3.0 for value in seconds) / len(seconds),
+        **summary(seconds),
+    }
 
 
 if __name__ == "__main__":

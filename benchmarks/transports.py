@@ -17,7 +17,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ CONTENDERS = {
     "as it comes": {RANGE: "SUBNET", VARIABLE: "DEFAULT"},
     "LOCALHOST": {RANGE: "LOCALHOST", VARIABLE: network()},
     "LARGE_DATA": {RANGE: "SUBNET", VARIABLE: "LARGE_DATA"},
+    "LARGE_DATA with room": {RANGE: "SUBNET", VARIABLE: local().replace("SHM", "LARGE_DATA")},
     "the default with room": {RANGE: "SUBNET", VARIABLE: network()},
     "shared memory with room": {RANGE: "SUBNET", VARIABLE: local()},
+    "UDPv4": {RANGE: "SUBNET", VARIABLE: "UDPv4"},
 }
 PARTS = 10
 
@@ -91,41 +93,73 @@ def write_frames(path: Path, width: int, height: int) -> None:
     np.save(path, np.stack(shown))
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every benchmark of transports is told."""
+    parser.add_argument("--only", choices=CONTENDERS, action="append", help="one of them")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+
+
+def tell_each(
+    chosen: argparse.Namespace,
+    size: tuple[int, int],
+    about: Mapping[str, Any],
+    measured: Callable[[Path, dict[str, str]], dict[str, Any]],
+) -> int:
+    """Measure by each of the transports, print, and write the result.
+
+    Args:
+        chosen: the options of `add_options`.
+        size: of the camera's images, width and height.
+        about: what else was chosen.
+        measured: given the camera's frames and the variables of the environment.
+
+    Returns:
+        The exit status.
+    """
+    if (obstacle := reaction_node.missing()) is not None:
+        print(obstacle, file=sys.stderr)
+        return 1
+    found: dict[str, Any] = {}
+    others = machine.Others()
+    with tempfile.TemporaryDirectory() as place:
+        frames = Path(place) / "frames.npy"
+        write_frames(frames, *size)
+        for name in chosen.only or CONTENDERS:
+            machine.say(name)
+            variables = CONTENDERS[name]
+            try:
+                found[name] = {"variables": variables, **measured(frames, variables)}
+            except ChildError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 1
+    result = {
+        "format": FORMAT, "source": machine.source(), "machine": machine.machine(),
+        "versions": machine.versions(), **about, "contenders": found,
+        "others_share": others.share(),
+    }  # fmt: skip
+    machine.tell(result, chosen.output)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description="Images by the transports of Fast DDS.")
     parser.add_argument("--images", type=int, default=12000, help="that each has to carry")
     parser.add_argument("--rate", type=float, default=60.0, help="of the camera, Hz")
     parser.add_argument("--size", default="640x480", help="of an image, pixels")
-    parser.add_argument("--only", choices=CONTENDERS, action="append", help="one of them")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    add_options(parser)
     chosen = parser.parse_args(arguments)
     try:
         width, height = map(int, chosen.size.split("x"))
     except ValueError:
         parser.error(f"--size: expected WIDTHxHEIGHT, got {chosen.size}")
-    if (obstacle := reaction_node.missing()) is not None:
-        print(obstacle, file=sys.stderr)
-        return 1
-    result: dict[str, Any] = {
-        "format": FORMAT, "source": machine.source(), "machine": machine.machine(),
-        "versions": machine.versions(), "images": chosen.images, "rate_hz": chosen.rate,
-        "size": [width, height], "contenders": {},
-    }  # fmt: skip
-    others = machine.Others()
-    with tempfile.TemporaryDirectory() as place:
-        frames = Path(place) / "frames.npy"
-        write_frames(frames, width, height)
-        for name in chosen.only or CONTENDERS:
-            machine.say(name)
-            try:
-                parts = measure(frames, chosen.images, chosen.rate, CONTENDERS[name])
-            except ChildError as error:
-                print(f"{name}: {error}", file=sys.stderr)
-                return 1
-            result["contenders"][name] = {"variables": CONTENDERS[name], "parts": parts}
-    machine.tell({**result, "others_share": others.share()}, chosen.output)
-    return 0
+    return tell_each(
+        chosen, (width, height),
+        {"images": chosen.images, "rate_hz": chosen.rate, "size": [width, height]},
+        lambda frames, variables: {
+            "parts": measure(frames, chosen.images, chosen.rate, variables)
+        },
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

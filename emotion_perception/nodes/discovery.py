@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ from emotion_perception.nodes.transports import VARIABLE, is_fast_dds
 PATIENCE_S: Final = 0.2
 """A participant that has not met all others after so long is made anew; most need 0.12 s."""
 
-TRIES: Final = 4
+TRIES: Final = 6
 """So many participants are made at most."""
 
 LAST_ID: Final = 15
@@ -52,14 +53,14 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 def joined(environment: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Have a participant that met the others of this machine, for the nodes made meanwhile.
 
-    To be used between ``rclpy.init`` and the first node. It takes a tenth of a second, at most
-    three quarters of a second where somebody is not to be met.
+    To be used between ``rclpy.init`` and the first node. It takes a tenth of a second, at most a
+    second and a quarter where somebody is not to be met.
 
     Args:
         environment: tells which middleware and transports are used.
     """
-    # By LARGE_DATA it takes some seconds to meet anybody. By SHM alone answers are not lost, and a
-    # node that joined like this hung one time in thirty, inside Fast DDS.
+    # By LARGE_DATA it takes some seconds to meet anybody. By SHM alone a node that joined like this
+    # hung one time in thirty, inside Fast DDS.
     others = environment.get(VARIABLE, "").startswith(("LARGE_DATA", "SHM"))
     if others or not is_fast_dds(environment):
         yield
@@ -103,7 +104,7 @@ def participants(domain: int, folder: Path = SHARED_MEMORY) -> set[int]:
     """Return the ids of a domain's living participants with shared memory on this machine."""
     ids = set()
     for port, lock in _ports(domain, folder):
-        if 0 <= port < PORTS and lock.exists():
+        if 0 <= port < PORTS:
             with contextlib.ExitStack() as held:
                 if not _take(lock, held):
                     ids.add(port // 2)
@@ -112,10 +113,10 @@ def participants(domain: int, folder: Path = SHARED_MEMORY) -> set[int]:
 
 @contextlib.contextmanager
 def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
-    """Give a participant that is made meanwhile ports which nobody has had before.
+    """Give a participant that is made meanwhile no port whose old files others still write to.
 
-    A port counts as used while its lock is held, and here all are held that have left files.
-    Nothing is removed: others may still write to them.
+    A port counts as used while its lock is held, and here those are held whose owner is dead, and
+    which somebody has open. Nothing is removed.
 
     Args:
         domain: of ROS.
@@ -124,45 +125,70 @@ def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[No
     with contextlib.ExitStack() as held:
         used = set()
         for port, lock in _ports(domain, folder):
-            if 0 <= port < PORTS:
+            # Where nobody has it open Fast DDS makes it anew, and rightly so.
+            if _is_open(_file(lock)):
+                _take(lock, held)
                 used.add(port // 2)
-            _take(lock, held)
         if used.issuperset(range(LAST_ID + 1)):
             held.close()  # it would get an id so high that it might not be found at all
         yield
 
 
 def _ports(domain: int, folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the ports that have files, counted from the domain's first, and their locks."""
+    """Yield the ports that have or had an owner, counted from the domain's first; their locks.
+
+    Those without a lock are writers' own, made and removed from one message to the next: to hold
+    them has Fast DDS wait for itself for two seconds.
+    """
     first = 7410 + 250 * domain  # each participant has two
-    names = {path.name.removesuffix("_el") for path in folder.glob("fast*_port*")}
-    for name in sorted(names):
-        found = re.fullmatch(r"fast(?:rtps|dds)_port(\d+)", name)
+    for lock in sorted(folder.glob("fast*_port*_el")):
+        found = re.fullmatch(r"fast(?:rtps|dds)_port(\d+)_el", lock.name)
         port = int(found[1]) if found else -1
         if 0 <= port - first < PORTS or port in GRAPH_PORTS:
-            yield port - first, folder / f"{name}_el"
+            yield port - first, lock
 
 
 def _take(lock: Path, held: contextlib.ExitStack) -> bool:
     """Lock a port until a stack is closed; False if its owner lives, or it can't be told."""
-    made = not lock.exists()
     try:
-        file = held.enter_context(lock.open("ab" if made else "rb"))
+        file = held.enter_context(lock.open("rb"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True  # the owner has just left
     except OSError:
         return False
-    port = lock.with_name(lock.name.removesuffix("_el"))
-    held.callback(_give_back, lock, port, None if made else _number(port))
+    held.callback(_give_back, lock, _number(_file(lock)))
     return True
 
 
-def _give_back(lock: Path, port: Path, before: int | None) -> None:
+def _file(lock: Path) -> Path:
+    """Return a port's file."""
+    return lock.with_name(lock.name.removesuffix("_el"))
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a process of this machine has a file open to write, or it can't be told."""
+    try:
+        with path.open("rb") as file:
+            # A lease is for files that nobody has open, mapped ones too. Who opens it meanwhile
+            # waits and has this process sent a signal: one that does nothing.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _give_back(lock: Path, before: int | None) -> None:
     """Remove a lock that does not belong to what is in the port's file now.
 
     Whoever writes there makes the file anew when it notices the death. With the lock beside it, it
     would look dead, and be replaced, unnoticed by the writer.
     """
-    if before is None or _number(port) != before:
+    if _number(_file(lock)) != before:
         with contextlib.suppress(OSError):
             lock.unlink()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import wait
 
 from emotion_perception.nodes.transports import VARIABLE
 
@@ -29,16 +30,26 @@ print("here", flush=True)
 rclpy.spin(node)
 """
 
+MAPPED = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as file:
+    mapped = mmap.mmap(file.fileno(), 0)
+print("mapped", flush=True)
+sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def port(tmp_path):
     """Make the files of a port; a living one's lock is held until the test ends."""
     held = []
 
-    def make(number, living=False, maker="fastrtps"):
+    def make(number, living=False, written=True, maker="fastrtps"):
         lock = tmp_path / f"{maker}_port{number}_el"
         for path in (lock, tmp_path / f"{maker}_port{number}"):
             path.touch()
+        if written:
+            held.append((tmp_path / f"{maker}_port{number}").open("r+b"))
         if living:
             held.append(lock.open("rb"))
             fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,18 +76,19 @@ def locks(folder):
     return list(folder.glob("*_el"))
 
 
-def test_ports_that_have_left_files_count_as_used(port, tmp_path):
+def test_dead_ports_that_others_write_to_count_as_used(port, tmp_path):
     port(FIRST, living=True)
     for number in (FIRST + 1, 7002):
         port(number)
     port(FIRST + 3, maker="fastdds")
-    left = tmp_path / f"fastrtps_port{FIRST + 4}"  # its owner said good-bye, others have it open
-    left.touch()
+    port(FIRST + 4, written=False)
+    port(FIRST + 6)
+    (tmp_path / f"fastrtps_port{FIRST + 6}_el").unlink()  # it never had an owner, or he left well
     for number in (FIRST + 240, FIRST - 1, 6999):  # of another domain, and somebody else's
         port(number)
     for name in ("fastrtps_0123456789abcdef_el", "fastrtps_portfolio_el", "fastrtps_port_el"):
         (tmp_path / name).touch()
-    held = {f"fastrtps_port{n}_el" for n in (FIRST, FIRST + 1, FIRST + 4, 7002)}
+    held = {f"fastrtps_port{n}_el" for n in (FIRST, FIRST + 1, 7002)}
     held.add(f"fastdds_port{FIRST + 3}_el")
     before = names(tmp_path)
     with away_from_the_dead(DOMAIN, tmp_path):
@@ -124,6 +136,21 @@ def test_the_living_are_counted_by_id(port, tmp_path):
     assert participants(DOMAIN, tmp_path) == {0, 3}
     assert names(tmp_path) == before
     assert participants(DOMAIN, tmp_path / "nowhere") == set()
+
+
+def test_a_file_that_a_process_has_mapped_is_open(tmp_path):
+    path = tmp_path / "port"
+    assert not discovery._is_open(path)
+    path.write_bytes(b"some")
+    assert not discovery._is_open(path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"mapped\n"
+    assert discovery._is_open(path)
+    process.kill()
+    process.communicate()
+    assert not discovery._is_open(path)
 
 
 @pytest.fixture
@@ -184,16 +211,37 @@ def test_somebody_who_is_never_met_is_not_waited_for(ros, made, monkeypatch):
     node.destroy_node()
 
 
-def test_after_a_death_other_ports_are_taken(ros, peer):
-    (its,) = participants(ros)
-    peer.kill()
-    peer.wait()
-    assert participants(ros) == set()
-    with joined():
-        node = rclpy.create_node("next")
-    (own,) = participants(ros)
-    assert own != its
+@pytest.fixture
+def writer(ros):
+    """A node that writes to others, and goes on when they are killed."""
+    node = rclpy.create_node("writer")
+    yield node
     node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters"),
+    [
+        ("reaction_node", []),
+        ("video_source_node", ["--ros-args", "-p", "source:=demo", "-p", "loop:=true"]),
+    ],
+)
+def test_after_a_death_nodes_take_other_ports(ros, writer, module, parameters, tmp_path):
+    """Each by its own main; Fast DDS by itself would give it the dead one's."""
+    command = [sys.executable, "-m", f"emotion_perception.nodes.{module}", *parameters]
+    own = participants(ros)
+    ids = []
+    for known in (2, 3):  # the dead one is not forgotten yet
+        with (tmp_path / f"{known}.log").open("w") as log:
+            node = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            assert wait(lambda known=known: writer.count_publishers("/rosout") == known, 30.0)
+            (found,) = participants(ros) - own
+            ids.append(found)
+        finally:
+            node.kill()
+            node.wait()
+    assert ids[0] != ids[1]
 
 
 @pytest.mark.parametrize(

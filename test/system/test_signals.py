@@ -63,6 +63,17 @@ def make_late(*arguments, **options):
 observations.ActionServer = make_late
 sys.exit(reaction_node.main([]))
 """
+WHILE_IT_JOINS = """
+import os, sys
+from emotion_perception.nodes import discovery, reaction_node
+os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "DEFAULT"
+make = discovery._participant
+def make_and_stop(domain):
+    os.kill(os.getpid(), {number})
+    return make(domain)
+discovery._participant = make_and_stop
+sys.exit(reaction_node.main([]))
+"""
 WHILE_IT_CLEANS_UP = """
 import os, signal, sys, threading
 from emotion_perception.nodes import reaction_node
@@ -78,7 +89,9 @@ sys.exit(reaction_node.main([]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("program", [WHILE_IT_IS_MADE, WHILE_IT_CLEANS_UP], ids=["made", "end"])
+@pytest.mark.parametrize(
+    "program", [WHILE_IT_JOINS, WHILE_IT_IS_MADE, WHILE_IT_CLEANS_UP], ids=["join", "made", "end"]
+)
 def test_told_to_stop_at_a_bad_moment(domain_id, program, number):
     ended = subprocess.run(
         [sys.executable, "-c", program.format(number=int(number))],
