@@ -47,6 +47,7 @@ GRAPH_PORTS: Final = range(7000, 7400)
 """Those by which participants of any domain tell each other of their nodes, one each."""
 
 SHARED_MEMORY: Final = Path("/dev/shm")
+UDP_SOCKETS: Final = Path("/proc/net/udp")
 
 
 @contextlib.contextmanager
@@ -100,15 +101,19 @@ def _meets_all(node: Node, domain: int, seconds: float) -> bool:
         time.sleep(0.01)
 
 
-def participants(domain: int, folder: Path = SHARED_MEMORY) -> set[int]:
-    """Return the ids of a domain's living participants with shared memory on this machine."""
-    ids = set()
-    for port, lock in _ports(domain, folder):
-        if 0 <= port < PORTS:
-            with contextlib.ExitStack() as held:
-                if not _take(lock, held):
-                    ids.add(port // 2)
-    return ids
+def participants(domain: int, sockets: Path = UDP_SOCKETS) -> set[int]:
+    """Return the ids of a domain's participants on this machine.
+
+    Args:
+        domain: of ROS.
+        sockets: what the kernel says of the UDP sockets; each participant has one to be met by.
+    """
+    first = _first_port(domain)
+    with contextlib.suppress(OSError):
+        lines = sockets.read_text(encoding="ascii").splitlines()[1:]
+        ports = {int(line.split()[1].rpartition(":")[2], 16) - first for line in lines}
+        return {port // 2 for port in ports if 0 <= port < PORTS and port % 2 == 0}
+    return set()
 
 
 @contextlib.contextmanager
@@ -134,13 +139,17 @@ def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[No
         yield
 
 
+def _first_port(domain: int) -> int:
+    return 7410 + 250 * domain  # each participant has two
+
+
 def _ports(domain: int, folder: Path) -> Iterator[tuple[int, Path]]:
     """Yield the ports that have or had an owner, counted from the domain's first; their locks.
 
     Those without a lock are writers' own, made and removed from one message to the next: to hold
     them has Fast DDS wait for itself for two seconds.
     """
-    first = 7410 + 250 * domain  # each participant has two
+    first = _first_port(domain)
     for lock in sorted(folder.glob("fast*_port*_el")):
         found = re.fullmatch(r"fast(?:rtps|dds)_port(\d+)_el", lock.name)
         port = int(found[1]) if found else -1
@@ -148,17 +157,12 @@ def _ports(domain: int, folder: Path) -> Iterator[tuple[int, Path]]:
             yield port - first, lock
 
 
-def _take(lock: Path, held: contextlib.ExitStack) -> bool:
-    """Lock a port until a stack is closed; False if its owner lives, or it can't be told."""
-    try:
+def _take(lock: Path, held: contextlib.ExitStack) -> None:
+    """Lock a port until a stack is closed, unless its owner lives."""
+    with contextlib.suppress(OSError):
         file = held.enter_context(lock.open("rb"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True  # the owner has just left
-    except OSError:
-        return False
-    held.callback(_give_back, lock, _number(_file(lock)))
-    return True
+        held.callback(_give_back, lock, _number(_file(lock)))
 
 
 def _file(lock: Path) -> Path:

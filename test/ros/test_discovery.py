@@ -68,6 +68,12 @@ def is_taken(lock):
     return False
 
 
+def owned(domain):
+    """Return the living ports of shared memory, those of the graph too."""
+    every = discovery._ports(domain, discovery.SHARED_MEMORY)
+    return {port for port, lock in every if is_taken(lock)}
+
+
 def names(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -125,16 +131,15 @@ def test_an_error_meanwhile_lets_the_ports_go(port, tmp_path):
     assert not any(map(is_taken, locks(tmp_path)))
 
 
-def test_the_living_are_counted_by_id(port, tmp_path):
-    for number in (0, 1, 7):
-        port(FIRST + number, living=True)
-    port(FIRST + 2)
-    (tmp_path / f"fastrtps_port{FIRST + 8}").touch()
-    port(FIRST + 240, living=True)
-    port(7001, living=True)
-    before = names(tmp_path)
-    assert participants(DOMAIN, tmp_path) == {0, 3}
-    assert names(tmp_path) == before
+def test_the_living_are_counted_by_id(tmp_path):
+    sockets = tmp_path / "udp"
+    ports = (FIRST, FIRST + 1, FIRST + 6, FIRST - 10, FIRST + 240, 53)
+    lines = ["   sl  local_address rem_address   st tx_queue rx_queue", *(
+        f"  {at}: {address}:{port:04X} 00000000:0000 07 00000000:00000000"
+        for at, port in enumerate(ports) for address in ("00000000", "0100007F")
+    )]  # fmt: skip
+    sockets.write_text("\n".join(lines) + "\n")
+    assert participants(DOMAIN, sockets) == {0, 3}
     assert participants(DOMAIN, tmp_path / "nowhere") == set()
 
 
@@ -229,19 +234,20 @@ def writer(ros):
 def test_after_a_death_nodes_take_other_ports(ros, writer, module, parameters, tmp_path):
     """Each by its own main; Fast DDS by itself would give it the dead one's."""
     command = [sys.executable, "-m", f"emotion_perception.nodes.{module}", *parameters]
-    own = participants(ros)
-    ids = []
+    mine = owned(ros)
+    ports = []
     for known in (2, 3):  # the dead one is not forgotten yet
         with (tmp_path / f"{known}.log").open("w") as log:
             node = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             assert wait(lambda known=known: writer.count_publishers("/rosout") == known, 30.0)
-            (found,) = participants(ros) - own
-            ids.append(found)
+            ports.append(owned(ros) - mine)
         finally:
             node.kill()
             node.wait()
-    assert ids[0] != ids[1]
+    assert ports[0]
+    assert ports[1]
+    assert not ports[0] & ports[1]
 
 
 @pytest.mark.parametrize(
