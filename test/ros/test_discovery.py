@@ -69,9 +69,9 @@ def is_taken(lock):
 
 
 def owned(domain):
-    """Return the living ports of shared memory, those of the graph too."""
+    """Return the living ports of shared memory, without those of the graph."""
     every = discovery._ports(domain, discovery.SHARED_MEMORY)
-    return {port for port, lock in every if is_taken(lock)}
+    return {port for port, lock in every if port >= 0 and is_taken(lock)}
 
 
 def names(folder):
