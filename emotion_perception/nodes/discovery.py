@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import os
 import re
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +33,7 @@ from emotion_perception.nodes.transports import VARIABLE, is_fast_dds
 PATIENCE_S: Final = 0.2
 """A participant that has not met all others after so long is made anew; most need 0.12 s."""
 
-TRIES: Final = 6
+TRIES: Final = 4
 """So many participants are made at most."""
 
 LAST_ID: Final = 15
@@ -47,15 +46,14 @@ GRAPH_PORTS: Final = range(7000, 7400)
 """Those by which participants of any domain tell each other of their nodes, one each."""
 
 SHARED_MEMORY: Final = Path("/dev/shm")
-UDP_SOCKETS: Final = Path("/proc/net/udp")
 
 
 @contextlib.contextmanager
 def joined(environment: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Have a participant that met the others of this machine, for the nodes made meanwhile.
 
-    To be used between ``rclpy.init`` and the first node. It takes a tenth of a second, at most a
-    second and a quarter where somebody is not to be met.
+    To be used between ``rclpy.init`` and the first node. It takes a tenth of a second, at most
+    three quarters of a second where somebody is not to be met.
 
     Args:
         environment: tells which middleware and transports are used.
@@ -101,27 +99,25 @@ def _meets_all(node: Node, domain: int, seconds: float) -> bool:
         time.sleep(0.01)
 
 
-def participants(domain: int, sockets: Path = UDP_SOCKETS) -> set[int]:
-    """Return the ids of a domain's participants on this machine.
-
-    Args:
-        domain: of ROS.
-        sockets: what the kernel says of the UDP sockets; each participant has one to be met by.
-    """
-    first = _first_port(domain)
-    with contextlib.suppress(OSError):
-        lines = sockets.read_text(encoding="ascii").splitlines()[1:]
-        ports = {int(line.split()[1].rpartition(":")[2], 16) - first for line in lines}
-        return {port // 2 for port in ports if 0 <= port < PORTS and port % 2 == 0}
-    return set()
+def participants(domain: int, folder: Path = SHARED_MEMORY) -> set[int]:
+    """Return the ids of a domain's living participants with shared memory on this machine."""
+    ids = set()
+    for port, lock in _ports(domain, folder):
+        if 0 <= port < PORTS and lock.exists():
+            with contextlib.ExitStack() as held:
+                if not _take(lock, held):
+                    ids.add(port // 2)
+    return ids
 
 
 @contextlib.contextmanager
 def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[None]:
-    """Give a participant that is made meanwhile no port whose old files others still write to.
+    """Give a participant that is made meanwhile ports which nobody has had before.
 
-    A port counts as used while its lock is held, and here those are held whose owner is dead, and
-    which somebody has open. Nothing is removed.
+    A port counts as used while its lock is held, and here all are held that have left files.
+    Nothing is removed: others may still write to them. What a writer has just made for nobody is
+    held too: without that 6 of 165 nodes that were killed and started again never answered. If the
+    writer lets go of it at that moment, Fast DDS waits for itself, for two seconds.
 
     Args:
         domain: of ROS.
@@ -130,69 +126,45 @@ def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[No
     with contextlib.ExitStack() as held:
         used = set()
         for port, lock in _ports(domain, folder):
-            # Where nobody has it open Fast DDS makes it anew, and rightly so.
-            if _is_open(_file(lock)):
-                _take(lock, held)
+            if 0 <= port < PORTS:
                 used.add(port // 2)
+            _take(lock, held)
         if used.issuperset(range(LAST_ID + 1)):
             held.close()  # it would get an id so high that it might not be found at all
         yield
 
 
-def _first_port(domain: int) -> int:
-    return 7410 + 250 * domain  # each participant has two
-
-
 def _ports(domain: int, folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the ports that have or had an owner, counted from the domain's first; their locks.
-
-    Those without a lock are writers' own, made and removed from one message to the next: to hold
-    them has Fast DDS wait for itself for two seconds.
-    """
-    first = _first_port(domain)
-    for lock in sorted(folder.glob("fast*_port*_el")):
-        found = re.fullmatch(r"fast(?:rtps|dds)_port(\d+)_el", lock.name)
+    """Yield the ports that have files, counted from the domain's first, and their locks."""
+    first = 7410 + 250 * domain  # each participant has two
+    names = {path.name.removesuffix("_el") for path in folder.glob("fast*_port*")}
+    for name in sorted(names):
+        found = re.fullmatch(r"fast(?:rtps|dds)_port(\d+)", name)
         port = int(found[1]) if found else -1
         if 0 <= port - first < PORTS or port in GRAPH_PORTS:
-            yield port - first, lock
+            yield port - first, folder / f"{name}_el"
 
 
-def _take(lock: Path, held: contextlib.ExitStack) -> None:
-    """Lock a port until a stack is closed, unless its owner lives."""
-    with contextlib.suppress(OSError):
-        file = held.enter_context(lock.open("rb"))
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held.callback(_give_back, lock, _number(_file(lock)))
-
-
-def _file(lock: Path) -> Path:
-    """Return a port's file."""
-    return lock.with_name(lock.name.removesuffix("_el"))
-
-
-def _is_open(path: Path) -> bool:
-    """Whether a process of this machine has a file open to write, or it can't be told."""
+def _take(lock: Path, held: contextlib.ExitStack) -> bool:
+    """Lock a port until a stack is closed; False if its owner lives, or it can't be told."""
+    made = not lock.exists()
     try:
-        with path.open("rb") as file:
-            # A lease is for files that nobody has open, mapped ones too. Who opens it meanwhile
-            # waits and has this process sent a signal: one that does nothing.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except FileNotFoundError:
-        return False
+        file = held.enter_context(lock.open("ab" if made else "rb"))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return True
-    return False
+        return False
+    port = lock.with_name(lock.name.removesuffix("_el"))
+    held.callback(_give_back, lock, port, None if made else _number(port))
+    return True
 
 
-def _give_back(lock: Path, before: int | None) -> None:
+def _give_back(lock: Path, port: Path, before: int | None) -> None:
     """Remove a lock that does not belong to what is in the port's file now.
 
     Whoever writes there makes the file anew when it notices the death. With the lock beside it, it
     would look dead, and be replaced, unnoticed by the writer.
     """
-    if _number(_file(lock)) != before:
+    if before is None or _number(port) != before:
         with contextlib.suppress(OSError):
             lock.unlink()
 

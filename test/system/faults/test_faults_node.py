@@ -132,7 +132,7 @@ def test_a_process_that_was_stopped_for_a_while_goes_on(rig, record_property):
 
 
 def test_killed_and_started_again(rig, record_property):
-    """As ``ros2 launch`` with respawn does it, half a second later."""
+    """As ``ros2 launch`` with respawn does it, a fifth of a second later."""
     rig.camera()
     node = rig.node()
     smile_seen(rig)
@@ -141,7 +141,7 @@ def test_killed_and_started_again(rig, record_property):
     assert wait(lambda: rig.alive and rig.alive[-1][1] == 0, 5.0)
     record_property("killed: s until the loss of liveliness is told",
                     round(rig.alive[-1][0] - killed, 2))  # fmt: skip
-    time.sleep(max(killed + 0.5 - time.monotonic(), 0.0))
+    time.sleep(max(killed + 0.2 - time.monotonic(), 0.0))
     started = time.monotonic()
     rig.node()
     seconds = smile_seen(rig, started)
