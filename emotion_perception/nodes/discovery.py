@@ -116,7 +116,7 @@ def away_from_the_dead(domain: int, folder: Path = SHARED_MEMORY) -> Iterator[No
 
     A port counts as used while its lock is held, and here all are held that have left files.
     Nothing is removed: others may still write to them. What a writer has just made for nobody is
-    held too: without that 6 of 165 nodes that were killed and started again never answered. If the
+    held too: without that 8 of 224 nodes that were killed and started again did not answer. If the
     writer lets go of it at that moment, Fast DDS waits for itself, for two seconds.
 
     Args:
