@@ -79,7 +79,8 @@ def run_tests(setup: Setup, env: Path, arguments: Sequence[str]) -> int:
     # The plugins of an installed ROS 2 test launch files and do not keep up with pytest.
     without = ["-p", "no:launch_testing", "-p", "no:launch_testing_ros_pytest_entrypoint"]
     # Tests of nodes mostly wait: others run beside them. `ARGS="-n 0"` undoes it.
-    parallel = ["-n", "2", "--dist", "loadfile"]
+    # Where a test ends its process, xdist would wait forever for what that had left to do.
+    parallel = ["-n", "2", "--dist", "loadfile", "--max-worker-restart=0"]
     if not succeeds(["pytest", *(without if setup.installed else []), *parallel, *arguments]):
         failed.append("pytest")
     return 1 if failed else 0

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from waiting import wait
 
 from emotion_perception.nodes.transports import VARIABLE
 
@@ -56,12 +55,6 @@ def is_taken(lock):
         except OSError:
             return True
     return False
-
-
-def owned(domain):
-    """Return the living ports of shared memory, without those of the graph."""
-    every = discovery._ports(domain, discovery.SHARED_MEMORY)
-    return {port for port, lock in every if port >= 0 and lock.exists() and is_taken(lock)}
 
 
 def names(folder):
@@ -191,38 +184,16 @@ def test_somebody_who_is_never_met_is_not_waited_for(ros, made, monkeypatch):
     node.destroy_node()
 
 
-@pytest.fixture
-def writer(ros):
-    """A node that writes to others, and goes on when they are killed."""
-    node = rclpy.create_node("writer")
-    yield node
+def test_after_a_death_other_ports_are_taken(ros, peer):
+    (its,) = participants(ros)
+    peer.kill()
+    peer.wait()
+    assert participants(ros) == set()
+    with joined():
+        node = rclpy.create_node("next")
+    (own,) = participants(ros)
+    assert own != its
     node.destroy_node()
-
-
-@pytest.mark.parametrize(
-    ("module", "parameters"),
-    [
-        ("reaction_node", []),
-        ("video_source_node", ["--ros-args", "-p", "source:=demo", "-p", "loop:=true"]),
-    ],
-)
-def test_after_a_death_nodes_take_other_ports(ros, writer, module, parameters, tmp_path):
-    """Each by its own main; Fast DDS by itself would give it the dead one's."""
-    command = [sys.executable, "-m", f"emotion_perception.nodes.{module}", *parameters]
-    mine = owned(ros)
-    ports = []
-    for known in (2, 3):  # the dead one is not forgotten yet
-        with (tmp_path / f"{known}.log").open("w") as log:
-            node = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            assert wait(lambda known=known: writer.count_publishers("/rosout") == known, 30.0)
-            ports.append(owned(ros) - mine)
-        finally:
-            node.kill()
-            node.wait()
-    assert ports[0]
-    assert ports[1]
-    assert not ports[0] & ports[1]
 
 
 @pytest.mark.parametrize(
